@@ -1,0 +1,172 @@
+"""What the platform needs of a harness: a client for its HTTP surface and a pure translator.
+
+The activities drive any HTTP harness through these two; `cattery.harnesses.registry` says which
+implementation belongs to which type. contract/harness.md fixes the HTTP surface itself.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from cattery.catalog import ModelFamily
+from cattery.events.model import Answer, QuestionAsked, Translated
+from cattery.ids import HarnessMessageId, HarnessSessionId
+from cattery.jsontypes import JsonObject
+
+
+class TransportKind(StrEnum):
+    """How the platform talks to a harness."""
+
+    HTTP = "http"
+    TERMINAL = "terminal"
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessEndpoint:
+    """Where a running harness listens. `password` guards its port where the harness can."""
+
+    base_url: str
+    password: str | None = None
+
+
+type HarnessFrame = JsonObject
+"""One `data:` payload of a harness's `/event`, parsed."""
+type HarnessHistory = Sequence[JsonObject]
+"""The harness's own history of a session, as `GET /session/:id/message` gives it."""
+
+
+class HarnessClient(Protocol):
+    """The HTTP surface of one running harness. Methods raise `HarnessError` and its kinds,
+    or `SandboxError` where the harness cannot be reached at all."""
+
+    async def check_health(self) -> None:
+        """Return when the harness answers as itself; every probe ends within a second."""
+
+    async def create_session(self, *, theme: str) -> HarnessSessionId:
+        """Open a new session in the harness."""
+
+    async def session_exists(self, session: HarnessSessionId) -> bool:
+        """Tell whether the harness still knows a session."""
+
+    def new_message_id(self) -> HarnessMessageId:
+        """Make an id for a prompt that sorts after every message so far, in the harness's form."""
+
+    async def post_prompt(
+        self, session: HarnessSessionId, message: HarnessMessageId, text: str
+    ) -> None:
+        """Start a turn. Call once a message id; returns when the harness has taken it."""
+
+    async def fetch_history(self, session: HarnessSessionId) -> HarnessHistory:
+        """Read the whole history of a session."""
+
+    async def is_busy(self, session: HarnessSessionId) -> bool:
+        """Tell whether a turn runs in the session right now."""
+
+    async def abort(self, session: HarnessSessionId) -> None:
+        """Stop the running turn; safe when none runs."""
+
+    async def answer(
+        self, session: HarnessSessionId, asked: QuestionAsked, answers: Sequence[Answer]
+    ) -> None:
+        """Answer an open question or permission request.
+
+        Raises:
+            NotFoundError: the harness no longer waits for it.
+        """
+
+    def open_events(self) -> AbstractAsyncContextManager[AsyncIterator[HarnessFrame]]:
+        """Subscribe to the harness's events, of all its sessions.
+
+        Entering returns once the first frame has come (within 3 s), so that nothing that happens
+        afterwards can be missed. The iterator ends, or raises `SandboxError`, when the connection
+        is lost or silent for longer than the harness's heartbeat allows.
+        """
+
+    async def close(self) -> None:
+        """Release connections."""
+
+
+class Translator(Protocol):
+    """Turns one session's frames into platform events during one turn. Pure: no clock, no I/O."""
+
+    def translate(self, frame: HarnessFrame) -> list[Translated]:
+        """Take the next live frame. Frames of other sessions give nothing."""
+
+    def reconcile(self, history: HarnessHistory) -> list[Translated]:
+        """Read the turn's part of the history: everything it shows, from offset 0 on.
+
+        The events may repeat what was said before; whoever writes them keeps what is new. A turn
+        that the history shows to be over ends with `TurnEnded`.
+        """
+
+    def prompt_is_in(self, history: HarnessHistory) -> bool:
+        """Tell whether the turn's prompt has reached the harness."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchInput:
+    """What a harness needs to know to be started, in whatever kind of sandbox.
+
+    Attributes:
+        workspace: the project's folder, as seen from inside the sandbox.
+        home: the harness's own writable HOME, as seen from inside.
+        skills: the read-only skills library, as seen from inside.
+        tools: folder with the installed harnesses (local runtime), as seen from inside.
+        port: TCP port to listen on.
+        model: model id; `family` is its provider family.
+        gateway_url: base address of the model gateway, without a path.
+        gateway_token: this sandbox generation's own token; the only credential that it gets.
+        password: secret for the harness's own port.
+    """
+
+    workspace: str
+    home: str
+    skills: str
+    tools: str
+    host: str
+    port: int
+    model: str
+    family: ModelFamily
+    gateway_url: str
+    gateway_token: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How to start a harness: a command, its environment, and files to lay out beforehand.
+
+    `files` maps a path relative to HOME to its content; `links` a path relative to HOME to an
+    absolute target inside the sandbox (for the skills folder).
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    files: Mapping[str, str]
+    links: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessType:
+    """One kind of harness, everything the platform knows about it.
+
+    Attributes:
+        id: the contract's `type`.
+        version: the pinned release that is installed and that recordings were made with.
+        npm_package: what the local installer installs (`name`), `None` where not from npm.
+        launch: pure function from `LaunchInput`.
+        client: makes a client for an endpoint.
+        translator: makes a translator for one turn of a harness session; gets the message id
+            under which the turn's prompt is posted.
+    """
+
+    id: str
+    display_name: str
+    transport: TransportKind
+    version: str
+    npm_package: str | None
+    launch: Callable[[LaunchInput], Launch]
+    client: Callable[[HarnessEndpoint], HarnessClient]
+    translator: Callable[[HarnessSessionId, HarnessMessageId], Translator]
