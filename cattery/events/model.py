@@ -262,7 +262,7 @@ class UsageUpdated:
 
 @dataclass(frozen=True, slots=True)
 class UnknownFrame:
-    """A frame that no translator knows: kept, never dropped. `preview` is cut to 2,000 characters."""
+    """A frame that no translator knows: kept, never dropped; `preview` is cut to 2,000 letters."""
 
     frame_type: str
     preview: str

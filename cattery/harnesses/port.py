@@ -38,8 +38,11 @@ type HarnessHistory = Sequence[JsonObject]
 
 
 class HarnessClient(Protocol):
-    """The HTTP surface of one running harness. Methods raise `HarnessError` and its kinds,
-    or `SandboxError` where the harness cannot be reached at all."""
+    """The HTTP surface of one running harness.
+
+    Methods raise `HarnessError` and its kinds, or `SandboxError` where the harness cannot be
+    reached at all.
+    """
 
     async def check_health(self) -> None:
         """Return when the harness answers as itself; every probe ends within a second."""

@@ -1,0 +1,158 @@
+"""Settings, one frozen class per concern, read from the environment once in `main`.
+
+Names begin with `CATTERY_`, beside the handful that everybody knows (`DATABASE_URL`,
+`TEMPORAL_ADDRESS`, `ANTHROPIC_API_KEY`, …). Nothing here is read at import.
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from cattery.catalog import ALWAYS_KNOWN
+from cattery.logs import LogFormat
+
+ANTHROPIC_API = "https://api.anthropic.com"
+OPENAI_API = "https://api.openai.com/v1"
+
+
+def default_home() -> Path:
+    """Return `$XDG_DATA_HOME/cattery`, or `~/.local/share/cattery` without that variable."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "cattery"
+
+
+class _Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="CATTERY_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+
+class HomeSettings(_Settings):
+    """Where a single-machine installation keeps its data."""
+
+    home: Path = Field(default_factory=default_home)
+    """Data folder (`CATTERY_HOME`), mode 0700."""
+    tools: Path | None = None
+    """Folder with the installed harness binaries (`CATTERY_TOOLS`); default `<home>/tools`."""
+    log_format: LogFormat = "auto"
+    log_level: str = "INFO"
+
+    @property
+    def tools_folder(self) -> Path:
+        """The folder that harnesses are installed in."""
+        return self.tools or self.home / "tools"
+
+
+class DatabaseSettings(_Settings):
+    """The PostgreSQL that holds rows and the event log."""
+
+    url: SecretStr = Field(
+        validation_alias=AliasChoices("DATABASE_URL", "url"),
+        description="libpq URL, `postgresql://…`. A secret where it carries a password.",
+    )
+    pool_size: int = Field(
+        default=10, validation_alias=AliasChoices("CATTERY_DB_POOL", "pool_size")
+    )
+
+
+class TemporalSettings(_Settings):
+    """The Temporal server that runs the workflows."""
+
+    address: str = Field(
+        default="127.0.0.1:7233", validation_alias=AliasChoices("TEMPORAL_ADDRESS", "address")
+    )
+    namespace: str = Field(
+        default="default", validation_alias=AliasChoices("TEMPORAL_NAMESPACE", "namespace")
+    )
+
+
+class ApiSettings(_Settings):
+    """The HTTP process."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    jwt_secret: SecretStr
+    """At least 32 bytes; `cattery up` makes and keeps one."""
+    token_lifetime: timedelta = timedelta(days=7)
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ("*",)
+    """Origins that another UI may come from, comma-separated; `*` is any."""
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    """Addresses or networks whose `X-Forwarded-For` counts, comma-separated."""
+    login_burst: int = 5
+    """Sign-in attempts an address has at once."""
+    login_per_minute: int = 5
+    """Sign-in attempts that an address gets back a minute."""
+    max_upload_bytes: int = 256 * 1024 * 1024
+    max_body_bytes: int = 1024 * 1024
+    """Limit of every other request body."""
+    web_dist: Path | None = None
+    """Folder with the built web UI; without it only the API is served."""
+    default_model: str = ALWAYS_KNOWN[0]
+    temporal_ui_url: str | None = None
+    """Shown to admins in the UI."""
+
+    @field_validator("allowed_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value().encode()) < 32:
+            msg = "CATTERY_JWT_SECRET must have at least 32 bytes; make one: openssl rand -hex 32"
+            raise ValueError(msg)
+        return value
+
+
+class SandboxSettings(_Settings):
+    """Where and how harnesses run."""
+
+    runtime: Literal["local"] = "local"
+    gateway_url: str = "http://127.0.0.1:8081"
+    """The model gateway's address as sandboxes see it (`CATTERY_GATEWAY_URL`)."""
+    start_timeout: timedelta = timedelta(seconds=60)
+    cpu_seconds: int | None = None
+    """CPU time that one sandboxed process may use in all; `None` is no limit."""
+    memory_bytes: int = 4 * 1024**3
+    """Resident memory of one sandbox, all its processes; over it, it is ended with the reason."""
+    max_processes: int = 512
+    allow_unconfined: bool = True
+    """Whether sandboxes may run without bubblewrap (said by `doctor` and the UI)."""
+
+
+class GatewaySettings(_Settings):
+    """The model gateway: the only process that holds model keys."""
+
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = 8081
+    anthropic_base_url: str = Field(
+        default=ANTHROPIC_API,
+        validation_alias=AliasChoices("ANTHROPIC_BASE_URL", "anthropic_base_url"),
+    )
+    anthropic_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("ANTHROPIC_API_KEY", "anthropic_api_key")
+    )
+    openai_base_url: str = Field(
+        default=OPENAI_API,
+        validation_alias=AliasChoices("OPENAI_BASE_URL", "openai_base_url"),
+    )
+    openai_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key")
+    )
+    upstream_idle_timeout: timedelta = timedelta(seconds=90)
+    """A model that sends nothing for this long is given up, with an error in its API's shape."""
+    max_request_bytes: int = 32 * 1024 * 1024
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether no real model is configured at all, so that the demo model answers."""
+        return not (self.anthropic_api_key or self.openai_api_key or self._custom_base)
+
+    @property
+    def _custom_base(self) -> bool:
+        return (self.anthropic_base_url, self.openai_base_url) != (ANTHROPIC_API, OPENAI_API)
