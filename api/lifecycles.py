@@ -1,0 +1,54 @@
+"""What the routes ask of the workflows: start, signal, update, and translate the answers.
+
+Every method is safe to call again. Methods that only begin something return once Temporal has
+taken it; the state that follows is in the rows, and the feed says when it changed.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from cattery.events.model import Answer
+from cattery.ids import HarnessId, ProjectId, PromptId, SessionId, UserId
+
+
+class Lifecycles(Protocol):
+    """The lifecycles of harnesses, sessions, projects and users, as the routes see them.
+
+    Raises `UnavailableError` from every method when the orchestrator cannot be reached.
+    """
+
+    async def start_sandbox(self, harness_id: HarnessId) -> None:
+        """Begin to start a harness's sandbox, also after a failure; nothing if it runs."""
+
+    async def stop_sandbox(self, harness_id: HarnessId) -> None:
+        """Stop a sandbox and return when it has ended; its address is forgotten."""
+
+    async def delete_harness(self, harness_id: HarnessId) -> None:
+        """Begin the deletion of a harness whose row says `deleting_at`."""
+
+    async def delete_project(self, project_id: ProjectId) -> None:
+        """Begin the teardown of a project whose row says `deleting_at`."""
+
+    async def delete_user(self, user_id: UserId) -> None:
+        """Begin the deletion of a user whose row says `deleting_at`."""
+
+    async def open_session(self, session_id: SessionId) -> None:
+        """Begin to open a new session: its sandbox starts, then the harness's session is made."""
+
+    async def delete_session(self, session_id: SessionId) -> None:
+        """Abort what runs in a session and begin to purge it; its row says `deleting_at`."""
+
+    async def submit_prompt(self, session_id: SessionId, prompt_id: PromptId) -> None:
+        """Tell the session's workflow of a prompt whose row is committed."""
+
+    async def abort_turn(self, session_id: SessionId) -> None:
+        """Stop the running turn, if one runs; returns when the harness has been told."""
+
+    async def answer_question(
+        self, session_id: SessionId, question_id: str, answers: Sequence[Answer]
+    ) -> None:
+        """Answer an open question.
+
+        Raises:
+            NotFoundError: it is not open.
+        """

@@ -1,0 +1,259 @@
+"""Every table, as SQLAlchemy models. `cattery.db.migrations` makes them; a test proves it does.
+
+Rows of the event log carry no foreign keys: they are written at rates where a check per row
+costs, and they go with their session in one statement when the session is purged.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from cattery.db.states import HarnessStatus, PromptStatus, SessionPhase, SessionStatus, stored
+from cattery.jsontypes import Json, JsonObject
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """Names every constraint and stores each Python type one way."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy declares it so
+        datetime: DateTime(timezone=True),
+        str: Text,
+        JsonObject: JSONB,
+        list[Json]: JSONB,
+        HarnessStatus: stored(HarnessStatus),
+        SessionStatus: stored(SessionStatus),
+        SessionPhase: stored(SessionPhase),
+        PromptStatus: stored(PromptStatus),
+    }
+
+
+class UserRow(Base):
+    """A person who can sign in. A user who is being deleted keeps the row until the end."""
+
+    __tablename__ = "app_user"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    username: Mapped[str]
+    password_hash: Mapped[str]
+    is_admin: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_login_at: Mapped[datetime | None]
+    deleting_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(
+            "uq_app_user_username",
+            "username",
+            unique=True,
+            postgresql_where=text("deleting_at IS NULL"),
+        ),
+    )
+
+
+class AuthSessionRow(Base):
+    """One sign-in. Every token names its row, so that ending the row ends the token."""
+
+    __tablename__ = "auth_session"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("app_user.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class RateLimitRow(Base):
+    """The state of one bucket of the generic cell rate algorithm: its theoretical arrival time."""
+
+    __tablename__ = "rate_limit"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    arrival_at: Mapped[datetime]
+
+
+class ProjectRow(Base):
+    """A project; its workspace carries its id."""
+
+    __tablename__ = "project"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    owner_user_id: Mapped[UUID] = mapped_column(ForeignKey("app_user.id"), index=True)
+    name: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    deleting_at: Mapped[datetime | None]
+
+
+class ProjectMemberRow(Base):
+    """A user who shares a project that another owns."""
+
+    __tablename__ = "project_member"
+
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("app_user.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (PrimaryKeyConstraint("project_id", "user_id"),)
+
+
+class HarnessRow(Base):
+    """A harness and the sandbox that it has now.
+
+    `generation` counts the starts; an activity writes the sandbox columns only where its own
+    generation is not older. `endpoint_password` guards the harness's port on this machine; it is
+    worth nothing outside.
+    """
+
+    __tablename__ = "harness"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("project.id"), index=True)
+    name: Mapped[str | None]
+    type: Mapped[str]
+    model: Mapped[str]
+    env_vars: Mapped[JsonObject]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    deleting_at: Mapped[datetime | None]
+    generation: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    status: Mapped[HarnessStatus] = mapped_column(server_default=HarnessStatus.IDLE.value)
+    task_name: Mapped[str | None]
+    endpoint_url: Mapped[str | None]
+    endpoint_password: Mapped[str | None]
+    failure: Mapped[str | None]
+    steps: Mapped[list[Json]] = mapped_column(server_default=text("'[]'::jsonb"))
+
+
+class SandboxTokenRow(Base):
+    """The model credential of one sandbox generation, as a SHA-256 of it."""
+
+    __tablename__ = "sandbox_token"
+
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    harness_id: Mapped[UUID] = mapped_column(
+        ForeignKey("harness.id", ondelete="CASCADE"), index=True
+    )
+    generation: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    revoked_at: Mapped[datetime | None]
+
+
+class SessionRow(Base):
+    """A conversation with a harness."""
+
+    __tablename__ = "session"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    harness_id: Mapped[UUID] = mapped_column(ForeignKey("harness.id"), index=True)
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("app_user.id", ondelete="SET NULL"))
+    status: Mapped[SessionStatus]
+    phase: Mapped[SessionPhase | None]
+    failure: Mapped[str | None]
+    title: Mapped[str | None]
+    theme: Mapped[str] = mapped_column(server_default="dark")
+    harness_session_id: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_seen_at: Mapped[datetime | None]
+    stopped_at: Mapped[datetime | None]
+    deleting_at: Mapped[datetime | None]
+
+
+class PromptRow(Base):
+    """A prompt and its turn. `turn_no` is 1, 2, 3, … in the session, in the order of acceptance.
+
+    `harness_message_id` is chosen when the turn first runs and kept: whoever runs the turn again
+    looks for that message in the harness before it posts.
+    """
+
+    __tablename__ = "prompt"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("session.id", ondelete="CASCADE"))
+    turn_no: Mapped[int]
+    idempotency_key: Mapped[str | None]
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("app_user.id", ondelete="SET NULL"))
+    body: Mapped[str]
+    status: Mapped[PromptStatus] = mapped_column(server_default=PromptStatus.QUEUED.value)
+    accepted_seq: Mapped[int] = mapped_column(BigInteger)
+    harness_message_id: Mapped[str | None]
+    stop_requested_by: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    signalled_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("session_id", "turn_no"),
+        UniqueConstraint("session_id", "idempotency_key"),
+        Index("ix_prompt_status", "status", postgresql_where=text("status <> 'done'")),
+    )
+
+
+class SessionStreamRow(Base):
+    """The allocator of a session's numbers and the fence of its writers.
+
+    Only the attempt whose `(turn_no, attempt_at)` stands here may write events of a turn.
+    `last_batch` names the last batch that was applied, so that a batch whose commit was answered by
+    a broken connection is not applied twice.
+    """
+
+    __tablename__ = "session_stream"
+
+    session_id: Mapped[UUID] = mapped_column(primary_key=True)
+    last_seq: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    floor_seq: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    last_turn_no: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    turn_no: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    attempt_at: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    last_batch: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    owner: Mapped[str | None]
+
+    __table_args__ = ({"postgresql_with": {"fillfactor": 50}},)
+
+
+class SessionEventRow(Base):
+    """One event of a session's log."""
+
+    __tablename__ = "session_event"
+
+    session_id: Mapped[UUID]
+    seq: Mapped[int] = mapped_column(BigInteger)
+    turn_no: Mapped[int]
+    type: Mapped[str]
+    data: Mapped[JsonObject]
+    dedupe_key: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        PrimaryKeyConstraint("session_id", "seq"),
+        Index(
+            "uq_session_event_dedupe_key",
+            "session_id",
+            "dedupe_key",
+            unique=True,
+            postgresql_where=text("dedupe_key IS NOT NULL"),
+        ),
+        Index("ix_session_event_session_id_turn_no", "session_id", "turn_no"),
+    )
