@@ -1,0 +1,276 @@
+"""The statements of the event log: numbering, fencing, appending, reading, notifying.
+
+Numbers are gapless and commit in their order because each append first updates the session's row
+in `session_stream`, and that row lock is held until the commit. A batch of many sessions is one
+statement, one commit and one NOTIFY a session: commits that notify wait for each other in
+PostgreSQL, so a commit an event would collapse at load.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cattery.db.engine import Database
+from cattery.events.model import LoggedEvent, NewEvent
+from cattery.ids import SessionId
+from cattery.jsontypes import JsonObject
+
+EVENTS_CHANNEL = "cattery_events"
+"""NOTIFY payload: JSON `[session_id, last_seq, [[seq, turn_no, type, data], …]]`; without the list
+where it would be over PostgreSQL's limit of 8,000 bytes, and listeners then read the rows."""
+INLINE_LIMIT = 7_600
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Who may write a turn's events: one attempt of one turn.
+
+    `attempt_at` is the moment, in microseconds, at which the attempt was scheduled by the server:
+    it grows with each attempt and survives an operator's reset of the attempt count.
+    """
+
+    session_id: SessionId
+    turn_no: int
+    attempt_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """One event of a batch and the fence that it is written under."""
+
+    fence: Fence
+    event: NewEvent
+
+
+async def claim_fence(database: Database, fence: Fence, owner: str) -> bool:
+    """Take over the writing of a session for one attempt; false where a later one has it."""
+    async with database.write() as session:
+        result = await session.execute(
+            text(
+                """
+                UPDATE session_stream SET turn_no = :turn_no, attempt_at = :attempt_at,
+                    owner = :owner
+                WHERE session_id = :session_id
+                  AND (turn_no, attempt_at) <= (:turn_no, :attempt_at)
+                RETURNING 1
+                """
+            ),
+            {
+                "turn_no": fence.turn_no,
+                "attempt_at": fence.attempt_at,
+                "owner": owner,
+                "session_id": fence.session_id,
+            },
+        )
+        return result.first() is not None
+
+
+_APPEND = f"""
+WITH batch AS (
+    SELECT * FROM unnest(%(sids)s::uuid[], %(turns)s::int[], %(attempts)s::bigint[],
+        %(types)s::text[], %(datas)s::text[], %(keys)s::text[])
+        WITH ORDINALITY AS x(sid, turn_no, attempt_at, type, data, dedupe_key, ord)
+    WHERE dedupe_key IS NULL OR NOT EXISTS (
+        SELECT 1 FROM session_event e
+        WHERE e.session_id = x.sid AND e.dedupe_key = x.dedupe_key)
+), counts AS (
+    SELECT sid, turn_no, attempt_at, count(*) AS n FROM batch GROUP BY sid, turn_no, attempt_at
+), head AS (
+    UPDATE session_stream s SET last_seq = s.last_seq + c.n, last_batch = %(batch)s
+    FROM counts c
+    WHERE s.session_id = c.sid AND s.turn_no = c.turn_no AND s.attempt_at = c.attempt_at
+      AND s.last_batch <> %(batch)s
+    RETURNING s.session_id AS sid, s.last_seq, s.last_seq - c.n AS base
+), numbered AS (
+    SELECT b.sid, h.last_seq, h.base + row_number() OVER (PARTITION BY b.sid ORDER BY b.ord) AS seq,
+        b.turn_no, b.type, b.data, b.dedupe_key
+    FROM batch b JOIN head h USING (sid)
+), inserted AS (
+    INSERT INTO session_event (session_id, seq, turn_no, type, data, dedupe_key)
+    SELECT sid, seq, turn_no, type, data::jsonb, dedupe_key FROM numbered
+), payloads AS (
+    SELECT sid, last_seq, '[' || string_agg(
+        '[' || seq || ',' || turn_no || ',' || to_json(type) || ',' || data || ']', ',' ORDER BY seq
+    ) || ']' AS events
+    FROM numbered GROUP BY sid, last_seq
+)
+SELECT sid, pg_notify('{EVENTS_CHANNEL}',
+    '["' || sid || '",' || last_seq ||
+    CASE WHEN octet_length(events) <= {INLINE_LIMIT} THEN ',' || events ELSE '' END || ']')
+FROM payloads
+"""
+
+
+async def append_batch(
+    connection: AsyncConnection[TupleRow], batch: int, rows: Sequence[BatchRow]
+) -> set[UUID]:
+    """Append events of any number of sessions in one statement, in autocommit.
+
+    An event whose dedupe key the session already has is left out. Sessions whose fence no longer
+    holds write nothing. Safe to repeat with the same `batch` number.
+
+    Args:
+        connection: in autocommit mode.
+        batch: names this batch; unique a process and try.
+        rows: events in order; at most one fence a session.
+
+    Returns:
+        The sessions that were written. One that is missing had only known events, was fenced
+        out, or was already written by this very batch: `holds_fence` tells.
+    """
+    cursor = await connection.execute(
+        _APPEND,
+        {
+            "batch": batch,
+            "sids": [r.fence.session_id for r in rows],
+            "turns": [r.fence.turn_no for r in rows],
+            "attempts": [r.fence.attempt_at for r in rows],
+            "types": [r.event.type.value for r in rows],
+            "datas": [orjson.dumps(r.event.data).decode() for r in rows],
+            "keys": [r.event.dedupe_key for r in rows],
+        },
+        prepare=True,
+    )
+    return {row[0] for row in await cursor.fetchall()}
+
+
+async def holds_fence(connection: AsyncConnection[TupleRow], fence: Fence) -> bool:
+    """Tell whether an attempt may still write."""
+    cursor = await connection.execute(
+        "SELECT 1 FROM session_stream WHERE session_id = %s AND turn_no = %s AND attempt_at = %s",
+        (fence.session_id, fence.turn_no, fence.attempt_at),
+    )
+    return await cursor.fetchone() is not None
+
+
+async def append_in_transaction(
+    session: AsyncSession, session_id: SessionId, turn_no: int, event: NewEvent
+) -> int | None:
+    """Append one event in the caller's transaction, beside whoever writes the running turn.
+
+    For what the platform itself says: a prompt was accepted, a question was answered. The
+    listeners hear of it when the transaction commits.
+
+    Returns:
+        The event's number; `None` where the session already has its dedupe key.
+    """
+    row = (
+        await session.execute(
+            text(
+                """
+                UPDATE session_stream SET last_seq = last_seq + 1
+                WHERE session_id = :session_id AND (CAST(:key AS text) IS NULL OR NOT EXISTS (
+                    SELECT 1 FROM session_event
+                    WHERE session_id = :session_id AND dedupe_key = :key))
+                RETURNING last_seq
+                """
+            ),
+            {"session_id": session_id, "key": event.dedupe_key},
+        )
+    ).first()
+    if row is None:
+        return None
+    seq = int(row[0])
+    data = orjson.dumps(event.data).decode()
+    await session.execute(
+        text(
+            """
+            INSERT INTO session_event (session_id, seq, turn_no, type, data, dedupe_key)
+            VALUES (:session_id, :seq, :turn_no, :type, CAST(:data AS jsonb), :key)
+            """
+        ),
+        {
+            "session_id": session_id,
+            "seq": seq,
+            "turn_no": turn_no,
+            "type": event.type.value,
+            "data": data,
+            "key": event.dedupe_key,
+        },
+    )
+    inline = f'["{session_id}",{seq},[[{seq},{turn_no},"{event.type.value}",{data}]]]'
+    await session.execute(
+        text("SELECT pg_notify(:channel, :payload)"),
+        {
+            "channel": EVENTS_CHANNEL,
+            "payload": inline
+            if len(inline.encode()) <= INLINE_LIMIT
+            else f'["{session_id}",{seq}]',
+        },
+    )
+    return seq
+
+
+async def read_page(
+    connection: AsyncConnection[TupleRow], session_id: SessionId, after: int, limit: int = PAGE
+) -> list[LoggedEvent]:
+    """Read the next events after a number, at most `limit`."""
+    cursor = await connection.execute(
+        """
+        SELECT seq, turn_no, type, data FROM session_event
+        WHERE session_id = %s AND seq > %s ORDER BY seq LIMIT %s
+        """,
+        (session_id, after, limit),
+        prepare=True,
+    )
+    return [LoggedEvent(*row) for row in await cursor.fetchall()]
+
+
+async def read_heads(
+    connection: AsyncConnection[TupleRow], session_ids: Sequence[UUID]
+) -> dict[UUID, int]:
+    """Read the last number of each of some sessions."""
+    cursor = await connection.execute(
+        "SELECT session_id, last_seq FROM session_stream WHERE session_id = ANY(%s)",
+        (list(session_ids),),
+        prepare=True,
+    )
+    return {row[0]: row[1] for row in await cursor.fetchall()}
+
+
+async def read_events(
+    database: Database, session_id: SessionId, *, after: int = 0, turn_no: int | None = None
+) -> list[LoggedEvent]:
+    """Read all of a session's events after a number, or those of one turn."""
+    async with database.read() as session:
+        rows = await session.execute(
+            text(
+                """
+                SELECT seq, turn_no, type, data FROM session_event
+                WHERE session_id = :session_id AND seq > :after
+                  AND (CAST(:turn_no AS int) IS NULL OR turn_no = :turn_no)
+                ORDER BY seq
+                """
+            ),
+            {"session_id": session_id, "after": after, "turn_no": turn_no},
+        )
+        return [LoggedEvent(seq, turn, type_, _object(data)) for seq, turn, type_, data in rows]
+
+
+async def read_event_by_key(
+    database: Database, session_id: SessionId, dedupe_key: str
+) -> LoggedEvent | None:
+    """Find the event that carries a dedupe key."""
+    async with database.read() as session:
+        row = (
+            await session.execute(
+                text(
+                    "SELECT seq, turn_no, type, data FROM session_event"
+                    " WHERE session_id = :session_id AND dedupe_key = :key"
+                ),
+                {"session_id": session_id, "key": dedupe_key},
+            )
+        ).first()
+    return None if row is None else LoggedEvent(row[0], row[1], row[2], _object(row[3]))
+
+
+def _object(data: JsonObject | str) -> JsonObject:
+    """Parse a jsonb value that plain SQL may give as text."""
+    return orjson.loads(data) if isinstance(data, str) else data
