@@ -72,7 +72,7 @@ async def claim_fence(database: Database, fence: Fence, owner: str) -> bool:
         return result.first() is not None
 
 
-_APPEND = f"""
+_APPEND = """
 WITH batch AS (
     SELECT * FROM unnest(%(sids)s::uuid[], %(turns)s::int[], %(attempts)s::bigint[],
         %(types)s::text[], %(datas)s::text[], %(keys)s::text[])
@@ -101,9 +101,9 @@ WITH batch AS (
     ) || ']' AS events
     FROM numbered GROUP BY sid, last_seq
 )
-SELECT sid, pg_notify('{EVENTS_CHANNEL}',
+SELECT sid, pg_notify(%(channel)s,
     '["' || sid || '",' || last_seq ||
-    CASE WHEN octet_length(events) <= {INLINE_LIMIT} THEN ',' || events ELSE '' END || ']')
+    CASE WHEN octet_length(events) <= %(inline_limit)s THEN ',' || events ELSE '' END || ']')
 FROM payloads
 """
 
@@ -129,6 +129,8 @@ async def append_batch(
         _APPEND,
         {
             "batch": batch,
+            "channel": EVENTS_CHANNEL,
+            "inline_limit": INLINE_LIMIT,
             "sids": [r.fence.session_id for r in rows],
             "turns": [r.fence.turn_no for r in rows],
             "attempts": [r.fence.attempt_at for r in rows],

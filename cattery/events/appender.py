@@ -195,11 +195,10 @@ class _Writer:
                     await self._write({turn: events})
                 return
             (turn,) = batch
-            log.error(
-                "event_batch_refused", session_id=str(turn.fence.session_id), error=str(error)
-            )
+            cause = type(error).__name__
+            log.warning("events_refused", session_id=str(turn.fence.session_id), error=cause)
             turn.failure = EventsRefusedError(
-                f"The events of session {turn.fence.session_id} could not be stored: {error}"
+                f"The events of session {turn.fence.session_id} could not be stored: {cause}"
             )
             return
         for turn in batch:

@@ -29,6 +29,8 @@ from cattery.events.model import (
 )
 from cattery.jsontypes import Json, JsonObject
 
+INTERRUPTED = "The tool was interrupted."
+
 
 @dataclass(slots=True)
 class _Part:

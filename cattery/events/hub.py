@@ -1,0 +1,260 @@
+"""Fans the event log out to any number of watchers, from one LISTEN a process.
+
+A watcher pulls: it holds nothing but the number of the last event that it saw. What follows comes
+from the session's ring of recent frames where that reaches back far enough, and from the database
+otherwise; so a new watcher, one that fell behind and one that missed a notification are the same
+case, no watcher can hold up another, and memory is bounded by the rings. Nothing is lost between
+reading and live, because a watcher is registered before it reads.
+
+A missed NOTIFY costs time, never data: the heads of all watched sessions are looked up every
+`HEAD_POLL` and after each reconnect.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import orjson
+import psycopg
+import structlog
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+
+from cattery.db.event_log import EVENTS_CHANNEL, PAGE, read_heads, read_page
+from cattery.db.feed import FEED_CHANNEL, FeedItem, parse_feed_item
+from cattery.events.model import LoggedEvent
+from cattery.ids import SessionId
+
+log = structlog.get_logger(__name__)
+
+RING_FRAMES = 512
+RING_BYTES = 512 * 1024
+HEAD_POLL = 2.0
+READ_CONNECTIONS = 4
+FEED_QUEUE = 1_000
+
+
+class Frame:
+    """One event as it is sent: encoded once, whoever watches."""
+
+    __slots__ = ("contract", "full", "seq", "turn_no", "type")
+
+    def __init__(self, event: LoggedEvent) -> None:
+        self.seq = event.seq
+        self.turn_no = event.turn_no
+        self.type = event.type
+        data = orjson.dumps(event.data)
+        kind = event.type.encode()
+        self.contract = b'{"type":"%b","data":%b}' % (kind, data)
+        """The contract's PlatformEvent as JSON."""
+        self.full = b'{"seq":%d,"turn_no":%d,"type":"%b","data":%b}' % (
+            event.seq,
+            event.turn_no,
+            kind,
+            data,
+        )
+        """The event with its number and turn as JSON."""
+
+
+@dataclass(slots=True, eq=False)
+class _Channel:
+    """The recent frames of one watched session. The ring is always contiguous."""
+
+    head: int = 0
+    ring: deque[Frame] = field(default_factory=deque)
+    ring_bytes: int = 0
+    watchers: set["Subscription"] = field(default_factory=set)
+
+    def push(self, frame: Frame) -> None:
+        if self.ring and frame.seq != self.ring[-1].seq + 1:
+            if frame.seq <= self.ring[-1].seq:
+                return
+            self.ring.clear()
+            self.ring_bytes = 0
+        self.ring.append(frame)
+        self.ring_bytes += len(frame.full)
+        while len(self.ring) > RING_FRAMES or self.ring_bytes > RING_BYTES:
+            self.ring_bytes -= len(self.ring.popleft().full)
+
+    def after(self, seq: int) -> list[Frame] | None:
+        """Return the frames after a number, or `None` where the ring does not reach back."""
+        if not self.ring or seq + 1 < self.ring[0].seq or seq >= self.ring[-1].seq:
+            return None
+        return list(self.ring)[seq + 1 - self.ring[0].seq :]
+
+    def wake(self) -> None:
+        for watcher in self.watchers:
+            watcher.wake()
+
+
+class Subscription:
+    """One watcher of one session. `cursor` is the number of the last event handed out."""
+
+    def __init__(
+        self, hub: "StreamHub", channel: _Channel, session_id: SessionId, after: int
+    ) -> None:
+        self.session_id = session_id
+        self.cursor = after
+        self._hub = hub
+        self._channel = channel
+        self._wake = asyncio.Event()
+
+    async def next_frames(self, *, wait: float | None = None) -> list[Frame]:
+        """Return what follows the cursor, in order and without a gap; never more than a page.
+
+        Args:
+            wait: seconds to wait for something new; 0 only looks. `None` waits for ever.
+
+        Returns:
+            The frames; empty when the time was up first. With `wait=0` empty means caught up.
+        """
+        while True:
+            self._wake.clear()
+            frames = self._channel.after(self.cursor)
+            if frames is None and self._channel.head > self.cursor:
+                frames = await self._hub.read_frames(self.session_id, self.cursor)
+            if frames:
+                page = frames[:PAGE]
+                self.cursor = page[-1].seq
+                return page
+            if wait == 0:
+                return []
+            try:
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+            except TimeoutError:
+                return []
+
+    def wake(self) -> None:
+        """Make a waiting `next_frames` look again."""
+        self._wake.set()
+
+
+class StreamHub:
+    """The live side of the event log in one process."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url
+        self._channels: dict[UUID, _Channel] = {}
+        self._feeds: set[asyncio.Queue[FeedItem]] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._listening = asyncio.Event()
+        self._pool: AsyncConnectionPool[AsyncConnection[TupleRow]] = AsyncConnectionPool(
+            database_url,
+            min_size=1,
+            max_size=READ_CONNECTIONS,
+            open=False,
+            kwargs={"autocommit": True},
+            check=AsyncConnectionPool.check_connection,
+        )
+
+    async def start(self) -> None:
+        """Begin to listen."""
+        await self._pool.open()
+        self._tasks = [
+            asyncio.create_task(self._listen_for_ever(), name="hub-listen"),
+            asyncio.create_task(self._poll_heads_for_ever(), name="hub-poll"),
+        ]
+
+    async def close(self) -> None:
+        """Stop listening and wake every watcher a last time."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def subscribe(self, session_id: SessionId, after: int) -> AsyncIterator[Subscription]:
+        """Watch a session from the event after a number on (0: from the first)."""
+        channel = self._channels.setdefault(session_id, _Channel())
+        subscription = Subscription(self, channel, session_id, after)
+        channel.watchers.add(subscription)
+        try:
+            heads = await self._read_heads([session_id])
+            channel.head = max(channel.head, heads.get(session_id, 0))
+            yield subscription
+        finally:
+            channel.watchers.discard(subscription)
+            if not channel.watchers and self._channels.get(session_id) is channel:
+                del self._channels[session_id]
+
+    @asynccontextmanager
+    async def follow_feed(self) -> AsyncIterator[asyncio.Queue[FeedItem]]:
+        """Hear of every change of an object's row.
+
+        A reader that falls far behind loses items, and is told so by `FeedItem.lost`.
+        """
+        queue: asyncio.Queue[FeedItem] = asyncio.Queue(FEED_QUEUE)
+        self._feeds.add(queue)
+        try:
+            yield queue
+        finally:
+            self._feeds.discard(queue)
+
+    async def read_frames(self, session_id: SessionId, after: int) -> list[Frame]:
+        """Read a page of a session's log from the database."""
+        async with self._pool.connection() as connection:
+            return [Frame(event) for event in await read_page(connection, session_id, after)]
+
+    async def _read_heads(self, session_ids: list[UUID]) -> dict[UUID, int]:
+        async with self._pool.connection() as connection:
+            return await read_heads(connection, session_ids)
+
+    async def _listen_for_ever(self) -> None:
+        delay = 0.05
+        while True:
+            try:
+                async with await AsyncConnection.connect(self._url, autocommit=True) as connection:
+                    await connection.execute(f"LISTEN {EVENTS_CHANNEL}")
+                    await connection.execute(f"LISTEN {FEED_CHANNEL}")
+                    delay = 0.05
+                    self._listening.set()
+                    await self._refresh_heads()
+                    self._offer_feed(FeedItem.lost())
+                    async for notice in connection.notifies():
+                        self._take_notice(notice.channel, notice.payload)
+            except (psycopg.Error, OSError) as error:
+                self._listening.clear()
+                log.warning("event_listener_disconnected", error=str(error).strip())
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 2.0)
+
+    async def _poll_heads_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(HEAD_POLL)
+            with suppress(psycopg.Error, OSError):
+                await self._refresh_heads()
+
+    async def _refresh_heads(self) -> None:
+        if not self._channels:
+            return
+        for session_id, head in (await self._read_heads(list(self._channels))).items():
+            channel = self._channels.get(session_id)
+            if channel is not None and head > channel.head:
+                channel.head = head
+                channel.wake()
+
+    def _take_notice(self, channel_name: str, payload: str) -> None:
+        if channel_name == FEED_CHANNEL:
+            self._offer_feed(parse_feed_item(payload))
+            return
+        session_id, last_seq, *inline = orjson.loads(payload)
+        channel = self._channels.get(UUID(session_id))
+        if channel is None:
+            return
+        for seq, turn_no, kind, data in inline[0] if inline else []:
+            channel.push(Frame(LoggedEvent(seq, turn_no, kind, data)))
+        channel.head = max(channel.head, last_seq)
+        channel.wake()
+
+    def _offer_feed(self, item: FeedItem) -> None:
+        for queue in self._feeds:
+            if queue.full():
+                while not queue.empty():
+                    queue.get_nowait()
+                queue.put_nowait(FeedItem.lost())
+            queue.put_nowait(item)

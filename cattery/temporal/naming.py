@@ -1,0 +1,42 @@
+"""Workflow ids and task queues: readable, made from the object's id, the same on every call."""
+
+from cattery.ids import HarnessId, ProjectId, SessionId, UserId
+
+SESSIONS_QUEUE = "sessions"
+"""Session workflows and the activities of a turn: one queue, so that a turn starts eagerly."""
+ORCHESTRATION_QUEUE = "orch"
+"""Sandbox and deletion workflows and the activities that touch rows."""
+SANDBOX_QUEUE = "sandboxes"
+"""Activities that make and end sandboxes, rate-limited on their own."""
+
+SWEEP_SCHEDULE = "sweep"
+
+
+def harness_workflow(harness_id: HarnessId) -> str:
+    """Name the entity that owns a harness's sandbox: the lock on all changes to it."""
+    return f"harness/{harness_id}"
+
+
+def session_workflow(session_id: SessionId) -> str:
+    """Name the entity that runs a session's turns, one after the other."""
+    return f"session/{session_id}"
+
+
+def harness_deletion_workflow(harness_id: HarnessId) -> str:
+    """Name the deletion of a harness."""
+    return f"harness-deletion/{harness_id}"
+
+
+def project_teardown_workflow(project_id: ProjectId) -> str:
+    """Name the teardown of a project."""
+    return f"project-teardown/{project_id}"
+
+
+def user_deletion_workflow(user_id: UserId) -> str:
+    """Name the deletion of a user."""
+    return f"user-deletion/{user_id}"
+
+
+def session_deletion_workflow(session_id: SessionId) -> str:
+    """Name the deletion of a session."""
+    return f"session-deletion/{session_id}"
