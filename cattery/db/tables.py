@@ -211,6 +211,20 @@ class PromptRow(Base):
     )
 
 
+class AnswerRow(Base):
+    """An answer on its way to the harness: workflows carry its id, not its words."""
+
+    __tablename__ = "answer"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(
+        ForeignKey("session.id", ondelete="CASCADE"), index=True
+    )
+    question_id: Mapped[str]
+    answers: Mapped[list[Json]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class SessionStreamRow(Base):
     """The allocator of a session's numbers and the fence of its writers.
 

@@ -263,6 +263,24 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_session_harness_id"), "session", ["harness_id"], unique=False)
     op.create_table(
+        "answer",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("session_id", sa.Uuid(), nullable=False),
+        sa.Column("question_id", sa.Text(), nullable=False),
+        sa.Column("answers", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column(
+            "created_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
+        sa.ForeignKeyConstraint(
+            ["session_id"], ["session.id"], name=op.f("fk_answer_session_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_answer")),
+    )
+    op.create_index(op.f("ix_answer_session_id"), "answer", ["session_id"], unique=False)
+    op.create_table(
         "prompt",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("session_id", sa.Uuid(), nullable=False),
@@ -322,6 +340,8 @@ def downgrade() -> None:
         "ix_prompt_status", table_name="prompt", postgresql_where=sa.text("status <> 'done'")
     )
     op.drop_table("prompt")
+    op.drop_index(op.f("ix_answer_session_id"), table_name="answer")
+    op.drop_table("answer")
     op.drop_index(op.f("ix_session_harness_id"), table_name="session")
     op.drop_table("session")
     op.drop_index(op.f("ix_sandbox_token_harness_id"), table_name="sandbox_token")

@@ -1,0 +1,192 @@
+"""The sandbox columns of a harness as the workers write them, and the tokens of its generations.
+
+Every write names its generation and does nothing where a later one is known: a worker that was
+given up can no longer change what its successor wrote.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cattery.db.engine import Database, ReadSession
+from cattery.db.feed import announce
+from cattery.db.states import HarnessStatus
+from cattery.db.tables import HarnessRow, SandboxTokenRow
+from cattery.harnesses.port import HarnessEndpoint
+from cattery.ids import HarnessId, ProjectId
+from cattery.jsontypes import Json
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessFacts:
+    """What a worker needs to know of a harness to run its sandbox."""
+
+    harness_id: HarnessId
+    project_id: ProjectId
+    name: str | None
+    type: str
+    model: str
+    env: dict[str, str]
+    generation: int
+    status: HarnessStatus
+    endpoint: HarnessEndpoint | None
+    deleting: bool
+
+
+async def find_harness(session: ReadSession, harness_id: HarnessId) -> HarnessFacts | None:
+    """Read a harness, also one that is being deleted."""
+    row = await session.get(HarnessRow, harness_id)
+    return None if row is None else _facts(row)
+
+
+async def list_live_harnesses(session: ReadSession) -> Sequence[HarnessFacts]:
+    """Read every harness that says it starts or runs."""
+    rows = await session.scalars(
+        select(HarnessRow).where(
+            HarnessRow.status.in_([HarnessStatus.STARTING, HarnessStatus.READY])
+        )
+    )
+    return [_facts(row) for row in rows]
+
+
+class SandboxRows:
+    """Writes one generation's columns."""
+
+    def __init__(self, session: AsyncSession, harness_id: HarnessId, generation: int) -> None:
+        self._session = session
+        self._harness_id = harness_id
+        self._generation = generation
+
+    async def begin(self) -> bool:
+        """Say that this generation starts; false where it is not the newest. Safe to repeat."""
+        return await self._update(
+            HarnessRow.generation <= self._generation,
+            generation=self._generation,
+            status=HarnessStatus.STARTING,
+            endpoint_url=None,
+            endpoint_password=None,
+            failure=None,
+            steps=[],
+        )
+
+    async def write_steps(self, steps: list[Json]) -> None:
+        """Show how far the start has come."""
+        await self._update(HarnessRow.generation == self._generation, steps=steps)
+
+    async def finish(self, task_name: str, endpoint: HarnessEndpoint) -> bool:
+        """Say that this generation answers at an endpoint."""
+        return await self._update(
+            HarnessRow.generation == self._generation,
+            status=HarnessStatus.READY,
+            task_name=task_name,
+            endpoint_url=endpoint.base_url,
+            endpoint_password=endpoint.password,
+            failure=None,
+        )
+
+    async def fail(self, message: str) -> bool:
+        """Say why this generation failed; its address is forgotten and its tokens end."""
+        await self.revoke_tokens()
+        return await self._update(
+            HarnessRow.generation == self._generation,
+            status=HarnessStatus.FAILED,
+            endpoint_url=None,
+            endpoint_password=None,
+            failure=message,
+        )
+
+    async def stop(self) -> bool:
+        """Say that no sandbox runs, on purpose; its tokens end."""
+        await self.revoke_tokens()
+        return await self._update(
+            HarnessRow.generation <= self._generation,
+            generation=self._generation,
+            status=HarnessStatus.IDLE,
+            endpoint_url=None,
+            endpoint_password=None,
+            failure=None,
+            steps=[],
+        )
+
+    async def add_token(self, token_hash: bytes) -> None:
+        """Let a token be worth something until the generation ends."""
+        await self._session.execute(
+            upsert(SandboxTokenRow)
+            .values(token_hash=token_hash, harness_id=self._harness_id, generation=self._generation)
+            .on_conflict_do_nothing()
+        )
+
+    async def revoke_tokens(self) -> None:
+        """End the tokens of this generation and of all before it."""
+        await self._session.execute(
+            update(SandboxTokenRow)
+            .where(
+                SandboxTokenRow.harness_id == self._harness_id,
+                SandboxTokenRow.generation <= self._generation,
+                SandboxTokenRow.revoked_at.is_(None),
+            )
+            .values(revoked_at=func.now())
+        )
+
+    async def _update(self, condition: ColumnElement[bool], **values: object) -> bool:
+        project_id = await self._session.scalar(
+            update(HarnessRow)
+            .where(HarnessRow.id == self._harness_id, condition)
+            .values(**values)
+            .returning(HarnessRow.project_id)
+        )
+        if project_id is None:
+            return False
+        await announce(self._session, "harness", self._harness_id, project_id)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOwner:
+    """The sandbox that a live token belongs to."""
+
+    harness_id: HarnessId
+    project_id: ProjectId
+    generation: int
+
+
+async def find_token_owner(database: Database, token_hash: bytes) -> TokenOwner | None:
+    """Return whose live token this is; `None` for one that is unknown or revoked."""
+    async with database.read() as session:
+        row = (
+            await session.execute(
+                select(
+                    SandboxTokenRow.harness_id, HarnessRow.project_id, SandboxTokenRow.generation
+                )
+                .join(HarnessRow, HarnessRow.id == SandboxTokenRow.harness_id)
+                .where(
+                    SandboxTokenRow.token_hash == token_hash,
+                    SandboxTokenRow.revoked_at.is_(None),
+                    HarnessRow.deleting_at.is_(None),
+                )
+            )
+        ).first()
+    if row is None:
+        return None
+    return TokenOwner(HarnessId(row[0]), ProjectId(row[1]), row[2])
+
+
+def _facts(row: HarnessRow) -> HarnessFacts:
+    endpoint = (
+        HarnessEndpoint(row.endpoint_url, row.endpoint_password) if row.endpoint_url else None
+    )
+    return HarnessFacts(
+        harness_id=HarnessId(row.id),
+        project_id=ProjectId(row.project_id),
+        name=row.name,
+        type=row.type,
+        model=row.model,
+        env={name: str(value) for name, value in row.env_vars.items()},
+        generation=row.generation,
+        status=row.status,
+        endpoint=endpoint,
+        deleting=row.deleting_at is not None,
+    )

@@ -1,0 +1,247 @@
+"""Sessions and their turns as the workers see and write them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cattery.db.engine import ReadSession
+from cattery.db.event_log import append_in_transaction
+from cattery.db.feed import announce
+from cattery.db.states import PromptStatus, SessionPhase, SessionStatus
+from cattery.db.tables import AnswerRow, HarnessRow, PromptRow, SessionRow
+from cattery.events.model import EventType, NewEvent
+from cattery.ids import (
+    HarnessId,
+    HarnessMessageId,
+    HarnessSessionId,
+    ProjectId,
+    PromptId,
+    SessionId,
+)
+from cattery.jsontypes import Json
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """A session and where its harness is."""
+
+    session_id: SessionId
+    harness_id: HarnessId
+    project_id: ProjectId
+    status: SessionStatus
+    title: str | None
+    theme: str
+    harness_session_id: HarnessSessionId | None
+    deleting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFacts:
+    """A prompt to be run."""
+
+    prompt_id: PromptId
+    session_id: SessionId
+    turn_no: int
+    body: str
+    status: PromptStatus
+    harness_message_id: HarnessMessageId | None
+    stop_requested_by: str | None
+
+
+async def find_session(session: ReadSession, session_id: SessionId) -> SessionFacts | None:
+    """Read a session, also one that is being deleted."""
+    row = (
+        await session.execute(
+            select(SessionRow, HarnessRow.project_id)
+            .join(HarnessRow, HarnessRow.id == SessionRow.harness_id)
+            .where(SessionRow.id == session_id)
+        )
+    ).first()
+    if row is None:
+        return None
+    found, project_id = row
+    return SessionFacts(
+        session_id=session_id,
+        harness_id=HarnessId(found.harness_id),
+        project_id=ProjectId(project_id),
+        status=found.status,
+        title=found.title,
+        theme=found.theme,
+        harness_session_id=(
+            HarnessSessionId(found.harness_session_id) if found.harness_session_id else None
+        ),
+        deleting=found.deleting_at is not None,
+    )
+
+
+async def find_turn(session: ReadSession, prompt_id: PromptId) -> TurnFacts | None:
+    """Read a prompt; `None` where it was removed."""
+    row = await session.get(PromptRow, prompt_id)
+    return None if row is None else _turn(row)
+
+
+async def list_waiting_prompts(
+    session: ReadSession, *, older_than: timedelta
+) -> Sequence[tuple[SessionId, PromptId]]:
+    """List prompts that have waited long enough for their signal to have been lost.
+
+    Only the head of a session's queue counts: those behind it wait for good reason.
+    """
+    rows = await session.execute(
+        text(
+            """
+            SELECT DISTINCT ON (p.session_id) p.session_id, p.id, p.status, p.created_at
+            FROM prompt p JOIN session s ON s.id = p.session_id
+            WHERE p.status <> 'done' AND s.deleting_at IS NULL AND s.status <> 'failed'
+            ORDER BY p.session_id, p.turn_no
+            """
+        )
+    )
+    cutoff = await session.scalar(select(func.now() - older_than))
+    return [
+        (SessionId(session_id), PromptId(prompt_id))
+        for session_id, prompt_id, _, created_at in rows
+        if created_at < cutoff
+    ]
+
+
+async def list_stuck_sessions(
+    session: ReadSession, *, older_than: timedelta
+) -> Sequence[SessionId]:
+    """List sessions that were never opened because their workflow was never started."""
+    rows = await session.scalars(
+        select(SessionRow.id).where(
+            SessionRow.status == SessionStatus.CREATING,
+            SessionRow.deleting_at.is_(None),
+            SessionRow.created_at < func.now() - older_than,
+        )
+    )
+    return [SessionId(row) for row in rows]
+
+
+class TurnRows:
+    """Writes the rows of one session."""
+
+    def __init__(self, session: AsyncSession, facts: SessionFacts) -> None:
+        self._session = session
+        self._facts = facts
+
+    async def set_phase(self, phase: SessionPhase | None) -> None:
+        """Say how far the making of the session has come."""
+        await self._set(phase=phase)
+
+    async def set_ready(self, harness_session_id: HarnessSessionId) -> None:
+        """Say that the harness has the session."""
+        await self._set(
+            status=SessionStatus.READY,
+            phase=None,
+            failure=None,
+            harness_session_id=harness_session_id,
+        )
+
+    async def set_failed(self, phase: SessionPhase, message: str) -> None:
+        """Say why the session could not be made."""
+        await self._set(
+            status=SessionStatus.FAILED, phase=phase, failure=message, stopped_at=func.now()
+        )
+
+    async def set_title(self, title: str) -> None:
+        """Keep the title that the harness found."""
+        await self._set(title=title)
+
+    async def start_turn(
+        self, turn: TurnFacts, message_id: HarnessMessageId
+    ) -> HarnessMessageId | None:
+        """Say that a turn runs and fix the id that its prompt is posted under.
+
+        Returns:
+            The id, which is that of the first try on every later one; `None` where the prompt
+            was removed.
+        """
+        kept = await self._session.scalar(
+            update(PromptRow)
+            .where(PromptRow.id == turn.prompt_id)
+            .values(
+                status=PromptStatus.RUNNING,
+                harness_message_id=func.coalesce(PromptRow.harness_message_id, message_id),
+            )
+            .returning(PromptRow.harness_message_id)
+        )
+        await self._announce()
+        return HarnessMessageId(kept) if kept else None
+
+    async def finish_turn(self, turn: TurnFacts) -> None:
+        """Say that a turn is over."""
+        await self._session.execute(
+            update(PromptRow).where(PromptRow.id == turn.prompt_id).values(status=PromptStatus.DONE)
+        )
+        await self._announce()
+
+    async def append(self, turn_no: int, event: NewEvent) -> int | None:
+        """Append an event of the platform's own to the session's log."""
+        return await append_in_transaction(self._session, self._facts.session_id, turn_no, event)
+
+    async def request_stop(self, username: str) -> PromptId | None:
+        """Note who wants the running turn, or the next to run, stopped; which it is."""
+        first = (
+            select(PromptRow.id)
+            .where(
+                PromptRow.session_id == self._facts.session_id,
+                PromptRow.status != PromptStatus.DONE,
+            )
+            .order_by(PromptRow.turn_no)
+            .limit(1)
+            .scalar_subquery()
+        )
+        found = await self._session.scalar(
+            update(PromptRow)
+            .where(PromptRow.id == first)
+            .values(stop_requested_by=func.coalesce(PromptRow.stop_requested_by, username))
+            .returning(PromptRow.id)
+        )
+        return PromptId(found) if found else None
+
+    async def _set(self, **values: object) -> None:
+        await self._session.execute(
+            update(SessionRow).where(SessionRow.id == self._facts.session_id).values(**values)
+        )
+        await self._announce()
+
+    async def _announce(self) -> None:
+        await announce(self._session, "session", self._facts.session_id, self._facts.project_id)
+
+
+async def find_answer(session: ReadSession, answer_id: object) -> tuple[str, list[Json]] | None:
+    """Read an answer on its way: the question's id and the answers."""
+    row = await session.get(AnswerRow, answer_id)
+    return None if row is None else (row.question_id, row.answers)
+
+
+async def drop_answer(session: AsyncSession, answer_id: object) -> None:
+    """Forget an answer that was delivered or refused."""
+    await session.execute(delete(AnswerRow).where(AnswerRow.id == answer_id))
+
+
+def idle_event(turn_no: int, outcome: str, *, stopped_by: str | None = None) -> NewEvent:
+    """Make the one event that ends a turn."""
+    data: dict[str, Json] = {"outcome": outcome}
+    if stopped_by:
+        data["stoppedBy"] = stopped_by
+    return NewEvent(EventType.SESSION_IDLE, data, f"idle:{turn_no}")
+
+
+def _turn(row: PromptRow) -> TurnFacts:
+    return TurnFacts(
+        prompt_id=PromptId(row.id),
+        session_id=SessionId(row.session_id),
+        turn_no=row.turn_no,
+        body=row.body,
+        status=row.status,
+        harness_message_id=(
+            HarnessMessageId(row.harness_message_id) if row.harness_message_id else None
+        ),
+        stop_requested_by=row.stop_requested_by,
+    )
