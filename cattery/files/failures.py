@@ -41,7 +41,7 @@ def explain(error: OSError, path: object) -> CatteryError:
     if number in _MISSING:
         return NotFoundError(f"file or folder: {shown}")
     if number == errno.EEXIST:
-        return ConflictError(f"{shown} exists already. Choose another name, or delete it first.")
+        return taken(path)
     if number in (errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EXDEV):
         return BadRequestError(_EXPLANATIONS[number].format(path=shown))
     if number in _SPECIAL:
@@ -62,9 +62,12 @@ def not_a_file(path: object) -> BadRequestError:
 
 def escaped(path: object) -> BadRequestError:
     """Refuse a path that leads out of its root."""
-    return BadRequestError(
-        f"{show_path(path)} leads out of this folder tree, through `..` or a link."
-    )
+    return BadRequestError(f"{show_path(path)} leads out of these files, through `..` or a link.")
+
+
+def taken(path: object) -> ConflictError:
+    """Refuse to replace what has that name already."""
+    return ConflictError(f"{show_path(path)} exists already. Choose another name, or delete it.")
 
 
 _EXPLANATIONS = {

@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cattery.errors import BadRequestError, ConflictError
+from cattery.errors import BadRequestError
 from cattery.files.beneath import READ_FOLDER, Beneath, Resolution, Spot
-from cattery.files.failures import explaining
+from cattery.files.failures import explaining, taken
 from cattery.files.media_types import SNIFFED_BYTES, sniff_media_type
 from cattery.files.paths import (
     PRIVATE_PREFIX,
@@ -70,12 +70,7 @@ class LocalTree:
     ) -> Placed:
         """Store a file, replacing one of that name; nothing is left behind when it fails."""
         staged = StagedFile(self._open_root(), parse_path(folder), check_name(name))
-        try:
-            await store(staged, chunks, max_bytes=max_bytes)
-        except BadRequestError as error:
-            if isinstance(error.__cause__, IsADirectoryError):
-                raise _taken(staged.path) from error
-            raise
+        await store(staged, chunks, max_bytes=max_bytes)
         return Placed(str(staged.path), name, staged.size)
 
     async def delete(self, path: str) -> None:
@@ -206,7 +201,7 @@ def _rename_to(old: Spot, new: Spot) -> None:
     try:
         rename_at(old.folder_fd, old.name, new.folder_fd, new.name, RENAME_NOREPLACE)
     except FileExistsError as error:
-        raise _taken(new.path) from error
+        raise taken(new.path) from error
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.EINVAL):
             raise
@@ -214,13 +209,13 @@ def _rename_to(old: Spot, new: Spot) -> None:
 
 
 def _rename_without_flags(old: Spot, new: Spot) -> None:
-    """Rename where the file system cannot refuse to replace by itself: looks first, then renames."""
+    """Look first, then rename, where the file system cannot refuse to replace by itself."""
     try:
         os.stat(new.name, dir_fd=new.folder_fd, follow_symlinks=False)
     except FileNotFoundError:
         os.rename(old.name, new.name, src_dir_fd=old.folder_fd, dst_dir_fd=new.folder_fd)
     else:
-        raise _taken(new.path)
+        raise taken(new.path)
 
 
 def _make_folder(beneath: Beneath, path: TreePath, name: str) -> Placed:
@@ -229,7 +224,7 @@ def _make_folder(beneath: Beneath, path: TreePath, name: str) -> Placed:
         try:
             os.mkdir(name, dir_fd=folder_fd)
         except FileExistsError as error:
-            raise _taken(placed) from error
+            raise taken(placed) from error
         with suppress(OSError):  # swapped or deleted already: then its mode is not ours to set
             fd = os.open(name, READ_FOLDER | os.O_NOFOLLOW, dir_fd=folder_fd)
             try:
@@ -237,7 +232,3 @@ def _make_folder(beneath: Beneath, path: TreePath, name: str) -> Placed:
             finally:
                 os.close(fd)
         return Placed(str(placed), name)
-
-
-def _taken(path: TreePath) -> ConflictError:
-    return ConflictError(f"{show_path(path)} exists already. Choose another name, or delete it.")

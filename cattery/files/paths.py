@@ -7,6 +7,7 @@ decided where it is resolved (`cattery.files.beneath`), never by looking at the 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import override
 
 from cattery.errors import BadRequestError
 
@@ -20,13 +21,14 @@ _SHOWN_CHARACTERS = 120
 
 @dataclass(frozen=True, slots=True)
 class TreePath:
-    """A path relative to a tree's root: its components, without empty ones and `.`; none is the root.
+    """A path relative to a tree's root, which has no components itself.
 
-    Components may be `..`; what they mean is known only when the path is resolved.
+    There are no empty components and no `.`. A `..` gets its meaning when the path is resolved.
     """
 
     parts: tuple[str, ...] = ()
 
+    @override
     def __str__(self) -> str:
         return "/" + "/".join(self.parts)
 

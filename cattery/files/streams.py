@@ -11,12 +11,12 @@ import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from threading import Lock
-from typing import Self
+from typing import Self, override
 from uuid import uuid4
 
 from cattery.errors import TooLargeError
 from cattery.files.beneath import Beneath
-from cattery.files.failures import explaining
+from cattery.files.failures import explaining, taken
 from cattery.files.paths import PRIVATE_PREFIX, TreePath
 
 CHUNK_BYTES = 256 * 1024
@@ -38,9 +38,11 @@ class FileChunks(AsyncIterator[bytes]):
         self._left = size
         self._lock = Lock()
 
+    @override
     def __aiter__(self) -> Self:
         return self
 
+    @override
     async def __anext__(self) -> bytes:
         chunk = await asyncio.to_thread(self._read)
         if not chunk:
@@ -112,15 +114,17 @@ class StagedFile:
         """Make the file durable and give it its name, replacing a file or a link of that name.
 
         Raises:
-            IsADirectoryError: a folder has that name.
+            ConflictError: a folder has that name.
         """
         with self._lock:
             self._require_open()
             os.fchmod(self._fd, FILE_MODE | self._old_executable_bits())
             os.fsync(self._fd)
-            os.rename(
-                self._temporary, self._name, src_dir_fd=self._folder_fd, dst_dir_fd=self._folder_fd
-            )
+            folder = self._folder_fd
+            try:
+                os.rename(self._temporary, self._name, src_dir_fd=folder, dst_dir_fd=folder)
+            except IsADirectoryError as error:
+                raise taken(self.path) from error
             self._end()
 
     def abort(self) -> None:

@@ -21,7 +21,7 @@ _UNSUPPORTED = frozenset({errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.E2BIG})
 
 
 def open_beneath(folder_fd: int, path: str, flags: int) -> int:
-    """Open `path` relative to a folder; links and `..` are followed as long as they stay beneath it.
+    """Open `path` relative to a folder, following links and `..` that stay beneath it.
 
     Absolute links fail with `EXDEV` as well, wherever they point. See openat2(2).
 
@@ -42,7 +42,7 @@ def open_beneath(folder_fd: int, path: str, flags: int) -> int:
 
 @cache
 def has_open_beneath() -> bool:
-    """Whether openat2 works here: gVisor and old kernels lack it, some seccomp filters forbid it."""
+    """Whether openat2 works here: gVisor and old kernels lack it, some filters forbid it."""
     root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.close(open_beneath(root, ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
