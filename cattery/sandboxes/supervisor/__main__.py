@@ -33,10 +33,10 @@ def _supervise(job: Job, answer: int) -> None:
     os.setsid()
     os.chdir("/")
     folder = Path(job.folder)
-    _point_streams_at(folder / "log" / "supervisor.log")
     if take_lock(folder) is None:
         os.write(answer, b"-")
         return
+    _point_streams_at(folder / "log" / "supervisor.log")
 
     def say_started() -> None:
         os.write(answer, b"+")

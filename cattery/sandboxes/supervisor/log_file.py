@@ -1,5 +1,6 @@
 """A harness's log: bounded, and without the secrets that its sandbox was given."""
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,15 +47,16 @@ class LogFile:
             return
         for secret in self._secrets:
             data = data.replace(secret, REDACTED)
-        if self._size + len(data) > self._max_bytes:
-            self._rotate()
-        os.write(self._descriptor, data)
-        self._size += len(data)
+        with contextlib.suppress(OSError):  # a full disk costs the log, not the sandbox
+            if self._size + len(data) > self._max_bytes:
+                self._rotate()
+            self._size += os.write(self._descriptor, data)
 
     def _rotate(self) -> None:
-        os.close(self._descriptor)
         (self._folder / LOG).replace(self._folder / OLDER_LOG)
-        self._descriptor = self._open()
+        newer = self._open()
+        os.close(self._descriptor)
+        self._descriptor = newer
         self._size = 0
 
     def _open(self) -> int:

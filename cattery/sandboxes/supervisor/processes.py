@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ MARK = "CATTERY_SANDBOX"
 
 _PROC = Path("/proc")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_KILL_SECONDS = 5.0
+_KILL_PAUSE = 0.02
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -67,6 +70,20 @@ def find_marked(mark: str) -> list[int]:
             if wanted in b"\0" + (_PROC / str(pid) / "environ").read_bytes():
                 found.append(pid)
     return [pid for pid in found if start_ticks(pid) is not None]
+
+
+def end_marked(mark: str) -> None:
+    """Kill the processes that carry a mark: what a supervisor that was itself killed left behind.
+
+    Raises:
+        TimeoutError: one of them would not end.
+    """
+    deadline = time.monotonic() + _KILL_SECONDS
+    while left := find_marked(mark):
+        send_signal(left, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"processes {left} cannot be killed")
+        time.sleep(_KILL_PAUSE)
 
 
 def sum_resident(pids: Iterable[int]) -> int:

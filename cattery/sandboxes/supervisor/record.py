@@ -16,7 +16,7 @@ from pathlib import Path
 RECORD = "sandbox.json"
 LOCK = "lock"
 LOCK_TRIES = 20
-LOCK_PAUSE = 0.05
+LOCK_PAUSE = 0.01
 """An observer holds the lock for microseconds; a try that meets one is simply repeated."""
 
 

@@ -68,6 +68,7 @@ class Watch:
         self._listen_to_signals()
         processes.become_subreaper()
         try:
+            processes.end_marked(f"{self._job.harness_id}:")
             self._lay_out()
             self._spawn()
         except (OSError, ValueError) as error:
@@ -94,7 +95,7 @@ class Watch:
 
     def _spawn(self) -> None:
         read_end, write_end = os.pipe()
-        os.set_blocking(read_end, False)  # noqa: FBT003 - the standard library's own form
+        os.set_blocking(read_end, False)
         try:
             process = subprocess.Popen(
                 self._job.argv,
@@ -126,12 +127,12 @@ class Watch:
     def _listen_to_signals(self) -> None:
         wake_read, wake_write = os.pipe()
         for descriptor in (wake_read, wake_write):
-            os.set_blocking(descriptor, False)  # noqa: FBT003 - the standard library's own form
+            os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._request_stop)
         signal.signal(signal.SIGINT, self._request_stop)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)  # not SIG_IGN, which the harness would inherit
         self._selector.register(wake_read, selectors.EVENT_READ)
 
     def _request_stop(self, _number: int, _frame: FrameType | None) -> None:
@@ -208,7 +209,7 @@ class Watch:
         while self._reap():
             tree = processes.find_descendants(os.getpid())
             processes.send_signal(tree, signal.SIGKILL)
-            self._take_events(0.005)
+            self._take_events(0.02)
 
     def _finish(self, end: End) -> None:
         while self._output is not None and (data := _read_available(self._output)):
