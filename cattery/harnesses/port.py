@@ -87,6 +87,9 @@ class HarnessClient(Protocol):
         is lost or silent for longer than the harness's heartbeat allows.
         """
 
+    async def fetch_title(self, session: HarnessSessionId) -> str | None:
+        """Return the title that the harness found for a session; `None` before it has one."""
+
     async def close(self) -> None:
         """Release connections."""
 
@@ -163,6 +166,8 @@ class HarnessType:
         client: makes a client for an endpoint.
         translator: makes a translator for one turn of a harness session; gets the message id
             under which the turn's prompt is posted.
+        session_of: names the harness session that a frame belongs to, cheaply; `None` where it
+            belongs to none or to all. Frames of a session that a turn watches go to it alone.
     """
 
     id: str
@@ -173,3 +178,4 @@ class HarnessType:
     launch: Callable[[LaunchInput], Launch]
     client: Callable[[HarnessEndpoint], HarnessClient]
     translator: Callable[[HarnessSessionId, HarnessMessageId], Translator]
+    session_of: Callable[[HarnessFrame], HarnessSessionId | None] = lambda _: None
