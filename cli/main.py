@@ -1,0 +1,167 @@
+"""The `cattery` command: what each subcommand is called and takes; the work is in its own module.
+
+Modules are imported inside the commands, so that `cattery --help` and every process that
+`cattery up` starts load only what they use.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cattery.errors import CatteryError
+from cli.console import Console
+
+app = typer.Typer(
+    name="cattery",
+    help="Cattery: work with AI coding agents, each in a sandbox of its own.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # it would print local variables, secrets among them
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+admin = typer.Typer(
+    name="admin", help="Things that only the operator of this machine may do.", no_args_is_help=True
+)
+app.add_typer(admin)
+
+_RUN = "Run"
+_CHECK = "Look after"
+_PROCESSES = "Single processes (for your own supervisor)"
+
+
+def main() -> None:
+    """Run the command line; a failure is one sentence on standard error and exit code 1."""
+    try:
+        from cli.preflight import require_python
+
+        require_python()
+        app()
+    except CatteryError as error:
+        console = Console()
+        print(console.paint(f"cattery: {error.message}", "bad"), file=sys.stderr)
+        sys.exit(1)
+
+
+@app.command(rich_help_panel=_RUN)
+def up() -> None:
+    """Run all of Cattery on this machine, in the foreground, until Ctrl-C.
+
+    Starts an embedded PostgreSQL (unless DATABASE_URL is set) and Temporal server (unless
+    TEMPORAL_ADDRESS is set), migrates the database, and runs the model gateway, the API with the
+    web UI, and CATTERY_WORKERS workers (default 1). A part that dies is started again.
+
+    The UI is on http://127.0.0.1:8080 (CATTERY_HOST, CATTERY_PORT); data is in CATTERY_HOME.
+    The first start prints the password of the user admin, once.
+    """
+    from cli.up import run_up
+
+    run_up()
+
+
+@app.command(rich_help_panel=_RUN)
+def down() -> None:
+    """Stop the running `cattery up` of this CATTERY_HOME, its parts and its sandboxes."""
+    from cli.down import run_down
+
+    run_down()
+
+
+@app.command(rich_help_panel=_RUN)
+def demo(
+    *,
+    url: Annotated[str | None, typer.Option(help="Another address than the running one's.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(help="What to ask the agent, in place of the usual story.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The model to use.")] = None,
+) -> None:
+    """Tell the story in the terminal, against the running instance.
+
+    Signs in, makes a project, a harness and a session, prompts, streams the answer, lists and
+    prints the file that the agent wrote, and cleans up. It makes itself a short-lived user
+    directly in the database of this CATTERY_HOME (or of DATABASE_URL), with a random password
+    that is never shown, and deletes that user at the end.
+    """
+    from cli.demo import run_demo
+
+    run_demo(url=url, prompt=prompt, model=model)
+
+
+@app.command(rich_help_panel=_CHECK)
+def status(
+    *, json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False
+) -> None:
+    """Show which parts run: process, port, since when, memory. Exit code 1 where none does."""
+    from cli.status import run_status
+
+    run_status(as_json=json)
+
+
+@app.command(rich_help_panel=_CHECK)
+def doctor() -> None:
+    """Check each part and tool; say what is wrong and what to do. Exit code 1 on a failure."""
+    from cli.doctor import run_doctor
+
+    run_doctor()
+
+
+@app.command(rich_help_panel=_CHECK)
+def migrate() -> None:
+    """Bring the database to the present schema, and make the user admin if it has no users.
+
+    Uses DATABASE_URL, or else the embedded PostgreSQL of a running `cattery up`. Safe to repeat
+    and beside running processes.
+    """
+    from cli.database import run_migrate
+
+    run_migrate()
+
+
+@app.command(rich_help_panel=_PROCESSES)
+def api() -> None:
+    """Run the HTTP process: the API and the web UI. Settings come from the environment."""
+    from api.main import run
+
+    run()
+
+
+@app.command(rich_help_panel=_PROCESSES)
+def worker() -> None:
+    """Run one worker: workflows, turns and sandboxes. Settings come from the environment."""
+    from workers.main import run
+
+    run()
+
+
+@app.command(rich_help_panel=_PROCESSES)
+def gateway() -> None:
+    """Run the model gateway, the only process that holds model keys."""
+    from cli.gateway_process import run
+
+    run()
+
+
+@app.command(rich_help_panel=_CHECK)
+def version() -> None:
+    """Print Cattery's version and those of its parts."""
+    from cli.doctor import run_version
+
+    run_version()
+
+
+@admin.command("reset-password")
+def reset_password(
+    username: Annotated[str, typer.Argument(help="Whose password.")] = "admin",
+) -> None:
+    """Give a user a new random password, print it once, and end the user's sign-ins.
+
+    Uses DATABASE_URL, or else the embedded PostgreSQL of a running `cattery up`.
+    """
+    from cli.database import run_reset_password
+
+    run_reset_password(username)
+
+
+if __name__ == "__main__":
+    main()
