@@ -27,7 +27,7 @@ def translated_errors() -> Iterator[None]:
 
 
 def failure_code(error: ActivityError) -> str | None:
-    """Return the code of the error that made an activity fail; `None` for time-outs and the like."""
+    """Return the code of the error that failed an activity; `None` for time-outs and the like."""
     cause = error.cause
     return cause.type if isinstance(cause, ApplicationError) else None
 

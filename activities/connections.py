@@ -1,0 +1,180 @@
+"""One connection a harness: a client, and one reader of its events shared by all of its turns.
+
+A harness sends the events of all its sessions to whoever listens; a listener a turn would parse
+each event as often as there are turns. The reader parses once and hands each frame to the turn
+that watches its session; a frame of a session that nobody watches (a sub-agent's) goes to all.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import structlog
+
+from cattery.db.sandbox_rows import HarnessFacts
+from cattery.errors import SandboxError
+from cattery.harnesses.port import HarnessClient, HarnessFrame, HarnessType
+from cattery.ids import HarnessSessionId
+
+log = structlog.get_logger(__name__)
+
+QUEUE_FRAMES = 1_024
+"""Frames that a turn may have unread. Full means that the reader stops reading, and TCP holds the
+harness back."""
+
+
+class StreamLostError(SandboxError):
+    """The harness's event stream broke off or never opened."""
+
+    code = "stream_lost"
+
+
+class Watch:
+    """The frames of one session, as one turn reads them."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[HarnessFrame | StreamLostError] = asyncio.Queue(QUEUE_FRAMES)
+
+    async def put(self, frame: HarnessFrame) -> None:
+        """Hand over a frame; waits while the turn is far behind."""
+        await self._queue.put(frame)
+
+    def lose(self, error: StreamLostError) -> None:
+        """Say that nothing more will come.
+
+        Where there is no room, a frame makes it: what was missed is found in the harness's
+        history, which is read after every loss.
+        """
+        if self._queue.full():
+            self._queue.get_nowait()
+        self._queue.put_nowait(error)
+
+    async def take(self, timeout: float) -> list[HarnessFrame]:
+        """Return what has come, at least one frame; nothing when the time was up first.
+
+        Raises:
+            StreamLostError: the stream broke off, and every frame before that was taken.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                first = await self._queue.get()
+        except TimeoutError:
+            return []
+        frames: list[HarnessFrame] = []
+        item = first
+        while True:
+            if isinstance(item, StreamLostError):
+                if frames:
+                    self._queue.put_nowait(item)
+                    return frames
+                raise item
+            frames.append(item)
+            if self._queue.empty():
+                return frames
+            item = self._queue.get_nowait()
+
+
+class HarnessConnection:
+    """A harness that answers, as the turns of one worker use it."""
+
+    def __init__(self, kind: HarnessType, client: HarnessClient) -> None:
+        self.kind = kind
+        self.client = client
+        self._watches: dict[HarnessSessionId, Watch] = {}
+        self._reader: asyncio.Task[None] | None = None
+        self._opened: asyncio.Future[None] | None = None
+        self._opening = asyncio.Lock()
+
+    @asynccontextmanager
+    async def watch(self, session: HarnessSessionId) -> AsyncIterator[Watch]:
+        """Watch a session's frames. Entering returns once nothing can be missed any more.
+
+        Raises:
+            StreamLostError: the stream could not be opened.
+        """
+        watch = Watch()
+        self._watches[session] = watch
+        try:
+            await self._open_reader()
+            yield watch
+        finally:
+            if self._watches.get(session) is watch:
+                del self._watches[session]
+
+    async def close(self) -> None:
+        """End the reader and the client."""
+        if self._reader:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+        await self.client.close()
+
+    async def _open_reader(self) -> None:
+        async with self._opening:
+            if self._reader is None or self._reader.done():
+                self._opened = asyncio.get_running_loop().create_future()
+                self._reader = asyncio.create_task(self._read(self._opened), name="harness-reader")
+        if self._opened:
+            await asyncio.shield(self._opened)
+
+    async def _read(self, opened: asyncio.Future[None]) -> None:
+        reason = "the harness closed it"
+        try:
+            async with self.client.open_events() as frames:
+                opened.set_result(None)
+                async for frame in frames:
+                    await self._route(frame)
+        except SandboxError as error:
+            reason = error.message
+        except asyncio.CancelledError:
+            reason = "the worker let it go"
+            raise
+        finally:
+            lost = StreamLostError(f"The event stream of the harness was lost: {reason}")
+            if not opened.done():
+                opened.set_exception(lost)
+                opened.exception()  # whoever waits gets it; nobody waiting is no fault
+            for watch in list(self._watches.values()):
+                watch.lose(lost)
+
+    async def _route(self, frame: HarnessFrame) -> None:
+        session = self.kind.session_of(frame)
+        watch = self._watches.get(session) if session else None
+        for each in (watch,) if watch else tuple(self._watches.values()):
+            await each.put(frame)
+
+
+class HarnessConnections:
+    """The connections of one worker, one an endpoint, kept while turns use them."""
+
+    def __init__(self, registry: Mapping[str, HarnessType]) -> None:
+        self._registry = registry
+        self._open: dict[tuple[object, ...], HarnessConnection] = {}
+        self._users: dict[tuple[object, ...], int] = {}
+
+    @asynccontextmanager
+    async def use(self, harness: HarnessFacts) -> AsyncIterator[HarnessConnection]:
+        """Use the connection to a harness that runs.
+
+        Raises:
+            SandboxError: the harness has no address; start it first.
+        """
+        kind = self._registry.get(harness.type)
+        if harness.endpoint is None or kind is None:
+            raise SandboxError(f"The sandbox of harness {harness.harness_id} does not run.")
+        key = (harness.harness_id, harness.generation, harness.endpoint)
+        connection = self._open.get(key)
+        if connection is None:
+            connection = self._open[key] = HarnessConnection(kind, kind.client(harness.endpoint))
+        self._users[key] = self._users.get(key, 0) + 1
+        try:
+            yield connection
+        finally:
+            self._users[key] -= 1
+            if not self._users[key]:
+                del self._users[key], self._open[key]
+                await connection.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for connection in list(self._open.values()):
+            await connection.close()

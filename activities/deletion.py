@@ -1,0 +1,88 @@
+"""Effects of deletions: what there is still to delete, and the removal of workspaces and rows."""
+
+from temporalio import activity
+
+from activities.heartbeat import heartbeating
+from cattery.db import purge
+from cattery.db.engine import Database
+from cattery.sandboxes.port import SandboxRuntime
+from cattery.temporal.failures import translated_errors
+from cattery.temporal.messages import (
+    HarnessList,
+    HarnessRef,
+    HarnessSandboxInput,
+    ProjectList,
+    ProjectRef,
+    SessionRef,
+    UserRef,
+)
+
+
+class DeletionActivities:
+    """Deletes rows, and the workspaces that go with projects. All are safe to repeat."""
+
+    def __init__(self, database: Database, runtime: SandboxRuntime) -> None:
+        self._database = database
+        self._runtime = runtime
+
+    @activity.defn(name="deletion.purge_session")
+    async def purge_session(self, ref: SessionRef) -> None:
+        """Remove a session's rows and its log."""
+        async with self._database.write() as session:
+            await purge.purge_session(session, ref.session_id)
+
+    @activity.defn(name="deletion.purge_harness")
+    async def purge_harness(self, ref: HarnessRef) -> None:
+        """Remove a harness's rows, its sessions' first, one transaction each."""
+        async with heartbeating():
+            async with self._database.read() as rows:
+                sessions = await purge.list_sessions_of_harness(rows, ref.harness_id)
+            for session_id in sessions:
+                async with self._database.write() as session:
+                    await purge.purge_session(session, session_id)
+            async with self._database.write() as session:
+                await purge.purge_harness(session, ref.harness_id)
+
+    @activity.defn(name="deletion.list_sessions")
+    async def list_sessions(self, ref: HarnessRef) -> list[SessionRef]:
+        """List the sessions of a harness."""
+        async with self._database.read() as rows:
+            found = await purge.list_sessions_of_harness(rows, ref.harness_id)
+        return [SessionRef(session_id=session_id) for session_id in found]
+
+    @activity.defn(name="deletion.list_harnesses")
+    async def list_harnesses(self, ref: ProjectRef) -> HarnessList:
+        """List the harnesses of a project."""
+        async with self._database.read() as rows:
+            found = await purge.list_harnesses_of_project(rows, ref.project_id)
+        return HarnessList(
+            harnesses=[HarnessSandboxInput(harness_id=h, project_id=ref.project_id) for h in found]
+        )
+
+    @activity.defn(name="deletion.delete_workspace")
+    async def delete_workspace(self, ref: ProjectRef) -> None:
+        """Delete a project's files."""
+        with translated_errors():
+            async with heartbeating():
+                await self._runtime.delete_workspace(ref.project_id)
+
+    @activity.defn(name="deletion.purge_project")
+    async def purge_project(self, ref: ProjectRef) -> None:
+        """Remove a project's rows."""
+        async with self._database.write() as session:
+            await purge.purge_project(session, ref.project_id)
+
+    @activity.defn(name="deletion.list_projects")
+    async def list_projects(self, ref: UserRef) -> ProjectList:
+        """Mark every project that a user owns as being deleted, and list them."""
+        async with self._database.write() as session:
+            await purge.mark_projects_of_user(session, ref.user_id)
+        async with self._database.read() as rows:
+            found = await purge.list_projects_of_user(rows, ref.user_id)
+        return ProjectList(project_ids=list(found))
+
+    @activity.defn(name="deletion.purge_user")
+    async def purge_user(self, ref: UserRef) -> None:
+        """Remove a user's rows."""
+        async with self._database.write() as session:
+            await purge.purge_user(session, ref.user_id)

@@ -1,0 +1,117 @@
+"""What one workflow needs of another: to close it, to have it do something and wait for that."""
+
+from temporalio import activity
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowFailureError,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.heartbeat import heartbeating
+from cattery.temporal.messages import (
+    CLOSE_SESSION,
+    DELETE_SANDBOX,
+    ENSURE_READY,
+    HARNESS_DELETION,
+    HARNESS_SANDBOX,
+    PROJECT_TEARDOWN,
+    HarnessSandboxInput,
+    ProjectRef,
+    SandboxReady,
+    SessionRef,
+)
+from cattery.temporal.naming import (
+    ORCHESTRATION_QUEUE,
+    harness_deletion_workflow,
+    harness_workflow,
+    project_teardown_workflow,
+    session_workflow,
+)
+
+
+class LifecycleActivities:
+    """Reaches other workflows; every method waits for their answer and may be repeated."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @activity.defn(name="lifecycle.ensure_sandbox")
+    async def ensure_sandbox(self, sandbox: HarnessSandboxInput) -> SandboxReady:
+        """Have a sandbox that answers. A failure to start it is passed on with its reason."""
+        async with heartbeating():
+            try:
+                ready: SandboxReady = await self._client.execute_update_with_start_workflow(
+                    ENSURE_READY,
+                    result_type=SandboxReady,
+                    start_workflow_operation=_sandbox_entity(sandbox),
+                )
+            except WorkflowUpdateFailedError as error:
+                cause = error.cause
+                if isinstance(cause, ApplicationError):
+                    raise ApplicationError(
+                        cause.message, type="sandbox_start", non_retryable=True
+                    ) from error
+                raise
+        return ready
+
+    @activity.defn(name="lifecycle.delete_sandbox")
+    async def delete_sandbox(self, sandbox: HarnessSandboxInput) -> None:
+        """End a harness's sandbox for good and wait until it is gone."""
+        async with heartbeating():
+            await self._client.execute_update_with_start_workflow(
+                DELETE_SANDBOX, start_workflow_operation=_sandbox_entity(sandbox)
+            )
+
+    @activity.defn(name="lifecycle.close_session")
+    async def close_session(self, ref: SessionRef) -> None:
+        """Have a session's workflow end its turn, and wait until it has completed."""
+        handle = self._client.get_workflow_handle(session_workflow(ref.session_id))
+        async with heartbeating():
+            try:
+                await handle.signal(CLOSE_SESSION)
+                await handle.result()
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+            except WorkflowFailureError:
+                return  # a session that failed runs nothing any more
+
+    @activity.defn(name="lifecycle.delete_harness")
+    async def delete_harness(self, sandbox: HarnessSandboxInput) -> None:
+        """Delete a harness and wait for it; joins a deletion that runs."""
+        async with heartbeating():
+            await self._client.execute_workflow(
+                HARNESS_DELETION,
+                sandbox,
+                id=harness_deletion_workflow(sandbox.harness_id),
+                task_queue=ORCHESTRATION_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            )
+
+    @activity.defn(name="lifecycle.tear_down_project")
+    async def tear_down_project(self, ref: ProjectRef) -> None:
+        """Tear a project down and wait for it; joins a teardown that runs."""
+        async with heartbeating():
+            await self._client.execute_workflow(
+                PROJECT_TEARDOWN,
+                ref,
+                id=project_teardown_workflow(ref.project_id),
+                task_queue=ORCHESTRATION_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            )
+
+
+def _sandbox_entity(
+    sandbox: HarnessSandboxInput,
+) -> WithStartWorkflowOperation[object, str]:
+    return WithStartWorkflowOperation(
+        HARNESS_SANDBOX,
+        sandbox,
+        id=harness_workflow(sandbox.harness_id),
+        task_queue=ORCHESTRATION_QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+    )

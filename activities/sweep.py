@@ -1,0 +1,211 @@
+"""The sweep: compares rows with what really runs, and picks up what fell between two steps.
+
+A row and a signal cannot be written in one transaction; whoever writes the row first and dies
+leaves something that nobody works on. The sweep finds it and starts it again. It acts on what the
+database says; where the database does not answer, it does nothing.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import structlog
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from cattery.db import purge
+from cattery.db.engine import Database
+from cattery.db.sandbox_rows import HarnessFacts, find_harness, list_live_harnesses
+from cattery.db.states import HarnessStatus
+from cattery.db.turns import find_session, list_stuck_sessions, list_waiting_prompts
+from cattery.ids import HarnessId, SessionId
+from cattery.sandboxes.port import Observation, SandboxRuntime, SandboxState
+from cattery.temporal import messages, naming
+from cattery.temporal.messages import (
+    HarnessSandboxInput,
+    ProjectRef,
+    PromptRef,
+    SandboxLost,
+    SessionInput,
+    SessionRef,
+    SweepResult,
+    UserRef,
+)
+
+log = structlog.get_logger(__name__)
+
+SIGNAL_LOST = timedelta(seconds=10)
+"""Age at which a queued prompt or a new session that nobody works on is signalled again."""
+DELETION_LOST = timedelta(seconds=60)
+
+
+class SweepActivities:
+    """Sweeps. Keeps between sweeps only which orphans it saw, to strike twice before it acts."""
+
+    def __init__(self, database: Database, runtime: SandboxRuntime, client: Client) -> None:
+        self._database = database
+        self._runtime = runtime
+        self._client = client
+        self._suspects: set[HarnessId] = set()
+
+    @activity.defn(name="sweep.run")
+    async def run(self) -> SweepResult:
+        """Sweep once; returns what was found and acted on."""
+        async with self._database.read() as rows:
+            live = {h.harness_id: h for h in await list_live_harnesses(rows)}
+        observed = {o.harness_id: o for o in await self._runtime.observe_all()}
+        result = SweepResult(
+            lost=await self._report_lost(live, observed),
+            orphans=await self._remove_orphans(observed),
+            prompts=await self._signal_prompts(),
+            sessions=await self._open_sessions(),
+            deletions=await self._resume_deletions(),
+        )
+        if any(result.model_dump().values()):
+            log.info("sweep_acted", **result.model_dump())
+        return result
+
+    async def _report_lost(
+        self,
+        live: Mapping[HarnessId, HarnessFacts],
+        observed: Mapping[HarnessId, Observation],
+    ) -> int:
+        """Tell the entities of sandboxes that say they run, and do not."""
+        lost = 0
+        for harness_id, harness in live.items():
+            seen = observed.get(harness_id)
+            runs = seen is not None and seen.state in (SandboxState.RUNNING, SandboxState.STARTING)
+            if runs or harness.deleting:
+                continue
+            lost += 1
+            if harness.status is HarnessStatus.READY:
+                reason = seen.reason if seen else "Its processes are gone."
+                note = SandboxLost(generation=harness.generation, reason=reason)
+                await self._signal_sandbox(harness, messages.SANDBOX_LOST, [note])
+            elif not await self._is_open(naming.harness_workflow(harness_id)):
+                await self._signal_sandbox(harness, messages.START_SANDBOX, [])
+        return lost
+
+    async def _remove_orphans(self, observed: Mapping[HarnessId, Observation]) -> int:
+        """Remove sandboxes whose harness has no row, seen so in two sweeps."""
+        orphans: set[HarnessId] = set()
+        for harness_id in observed:
+            async with self._database.read() as rows:
+                if await find_harness(rows, harness_id) is None:
+                    orphans.add(harness_id)
+        confirmed = orphans & self._suspects
+        self._suspects = orphans - confirmed
+        for harness_id in confirmed:
+            log.warning("orphaned_sandbox_removed", harness_id=str(harness_id))
+            await self._runtime.remove(harness_id)
+        return len(confirmed)
+
+    async def _signal_prompts(self) -> int:
+        """Signal prompts again whose signal may have been lost; workflows leave out doubles."""
+        async with self._database.read() as rows:
+            waiting = await list_waiting_prompts(rows, older_than=SIGNAL_LOST)
+        lost = [
+            (session_id, prompt_id)
+            for session_id, prompt_id in waiting
+            if not await self._is_open(naming.session_workflow(session_id))
+        ]
+        for session_id, prompt_id in lost:
+            await self._signal_session(
+                session_id, messages.SUBMIT_PROMPT, [PromptRef(prompt_id=prompt_id)]
+            )
+        return len(lost)
+
+    async def _open_sessions(self) -> int:
+        async with self._database.read() as rows:
+            stuck = await list_stuck_sessions(rows, older_than=SIGNAL_LOST)
+        lost = [s for s in stuck if not await self._is_open(naming.session_workflow(s))]
+        for session_id in lost:
+            await self._signal_session(session_id, messages.OPEN_SESSION, [])
+        return len(lost)
+
+    async def _resume_deletions(self) -> int:
+        async with self._database.read() as rows:
+            users, projects, harnesses, sessions = await purge.list_unfinished_deletions(
+                rows, older_than=DELETION_LOST
+            )
+            inputs = [
+                HarnessSandboxInput(harness_id=h, project_id=found.project_id)
+                for h in harnesses
+                if (found := await find_harness(rows, h))
+            ]
+        for user in users:
+            await self._start(
+                messages.USER_DELETION, UserRef(user_id=user), naming.user_deletion_workflow(user)
+            )
+        for project in projects:
+            await self._start(
+                messages.PROJECT_TEARDOWN,
+                ProjectRef(project_id=project),
+                naming.project_teardown_workflow(project),
+            )
+        for harness in inputs:
+            await self._start(
+                messages.HARNESS_DELETION,
+                harness,
+                naming.harness_deletion_workflow(harness.harness_id),
+            )
+        for session in sessions:
+            await self._start(
+                messages.SESSION_DELETION,
+                SessionRef(session_id=session),
+                naming.session_deletion_workflow(session),
+            )
+        return len(users) + len(projects) + len(harnesses) + len(sessions)
+
+    async def _start(self, workflow: str, argument: object, workflow_id: str) -> None:
+        await self._client.start_workflow(
+            workflow,
+            argument,
+            id=workflow_id,
+            task_queue=naming.ORCHESTRATION_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        )
+
+    async def _signal_sandbox(
+        self, harness: HarnessFacts, signal: str, arguments: list[object]
+    ) -> None:
+        await self._client.start_workflow(
+            messages.HARNESS_SANDBOX,
+            HarnessSandboxInput(harness_id=harness.harness_id, project_id=harness.project_id),
+            id=naming.harness_workflow(harness.harness_id),
+            task_queue=naming.ORCHESTRATION_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            start_signal=signal,
+            start_signal_args=arguments,
+        )
+
+    async def _signal_session(
+        self, session_id: SessionId, signal: str, arguments: list[object]
+    ) -> None:
+        async with self._database.read() as rows:
+            session = await find_session(rows, session_id)
+        if session is None:
+            return
+        await self._client.start_workflow(
+            messages.SESSION,
+            SessionInput(
+                session_id=session_id,
+                harness_id=session.harness_id,
+                project_id=session.project_id,
+            ),
+            id=naming.session_workflow(session_id),
+            task_queue=naming.SESSIONS_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            start_signal=signal,
+            start_signal_args=arguments,
+        )
+
+    async def _is_open(self, workflow_id: str) -> bool:
+        try:
+            described = await self._client.get_workflow_handle(workflow_id).describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+        return described.close_time is None

@@ -1,0 +1,257 @@
+"""One attempt at one turn: subscribe, prompt once, translate until idle, write each event once.
+
+The order is what makes it safe (each step is one method, in the order of `run`):
+
+1. Claim the fence: from here on an older attempt of this turn writes nothing.
+2. Rebuild the ledger from what the log has of the turn.
+3. Subscribe to the harness's events, before anything is posted.
+4. Post the prompt, unless the harness's history already has its message id.
+5. Reconcile with the history where an earlier attempt, or an earlier stream, may have missed
+   something; then follow the stream. The ledger admits only what is new.
+6. End the turn with exactly one `session.idle`, whatever happened.
+
+What the user should know is written as `session.error`; what another worker or a new sandbox can
+mend is raised.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from activities.connections import HarnessConnection, HarnessConnections
+from activities.turn_stream import PostedPrompt, TurnStream
+from cattery.db.engine import Database
+from cattery.db.event_log import Fence, claim_fence, read_events
+from cattery.db.sandbox_rows import HarnessFacts, find_harness
+from cattery.db.states import HarnessStatus, PromptStatus
+from cattery.db.turns import SessionFacts, TurnFacts, TurnRows, find_session, find_turn
+from cattery.errors import (
+    CatteryError,
+    HarnessError,
+    HarnessRejectedError,
+    HarnessSessionGoneError,
+    SandboxError,
+)
+from cattery.events.appender import EventAppender, FencedOutError, TurnLog
+from cattery.events.ledger import Ledger
+from cattery.events.model import (
+    ErrorRaised,
+    EventType,
+    NewEvent,
+    TitleChanged,
+    Translated,
+)
+from cattery.harnesses.port import HarnessType
+from cattery.ids import HarnessMessageId, HarnessSessionId
+from cattery.jsontypes import Json
+from cattery.sandboxes.port import SandboxRuntime, SandboxState
+from cattery.temporal.messages import SandboxLost, TurnInput, TurnOutcome, TurnResult
+
+log = structlog.get_logger(__name__)
+
+RECONNECT_DELAYS = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""Seconds between tries to reach a harness whose stream broke off."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnServices:
+    """What a turn works with."""
+
+    database: Database
+    appender: EventAppender
+    connections: HarnessConnections
+    runtime: SandboxRuntime
+    registry: Mapping[str, HarnessType]
+    owner: str
+    """This worker, as the stream's row names it."""
+
+
+class _TurnOverError(Exception):
+    """The turn is over, in the middle of whatever was being done."""
+
+    def __init__(self, outcome: TurnOutcome) -> None:
+        self.outcome = outcome
+
+
+class TurnRun:
+    """One attempt. `run` may be cancelled at any await; what was appended stays."""
+
+    def __init__(self, services: TurnServices, task: TurnInput, attempt_at: int) -> None:
+        self._services = services
+        self._task = task
+        self._attempt_at = attempt_at
+        self._log: TurnLog | None = None
+        self._failed = False
+        self._is_titled = False
+        self._title: str | None = None
+        self._lost: SandboxLost | None = None
+
+    async def run(self) -> TurnResult:
+        """Run the turn to its end.
+
+        Raises:
+            FencedOutError: a later attempt has the turn.
+            SandboxError: the prompt was not posted, because no sandbox answers: start one.
+            HarnessSessionGoneError: the prompt was not posted, because the harness has lost the
+                session: open a new one.
+        """
+        services = self._services
+        async with services.database.read() as rows:
+            session = await find_session(rows, self._task.session_id)
+            turn = await find_turn(rows, self._task.prompt_id)
+        if session is None or turn is None or turn.status is PromptStatus.DONE:
+            return TurnResult(outcome=TurnOutcome.SKIPPED)
+        self._is_titled = session.title is not None
+        ledger = await self._claim(turn)
+        if ledger.ended:
+            await self._finish_row(session, turn)
+            return TurnResult(outcome=TurnOutcome.SKIPPED)
+        try:
+            await self._drive(session, turn, ledger)
+        except _TurnOverError as over:
+            return await self._end(session, turn, ledger, over.outcome)
+        except HarnessRejectedError as error:
+            await self.admit(ledger, [ErrorRaised(error.message)])
+        return await self._end(session, turn, ledger, TurnOutcome.COMPLETED)
+
+    async def flush(self) -> None:
+        """Make what was appended durable; nothing where another attempt has the turn."""
+        if self._log:
+            await self._log.flush()
+
+    async def _claim(self, turn: TurnFacts) -> Ledger:
+        fence = Fence(turn.session_id, turn.turn_no, self._attempt_at)
+        if not await claim_fence(self._services.database, fence, self._services.owner):
+            raise FencedOutError(
+                f"Turn {turn.turn_no} of session {turn.session_id} has a later attempt."
+            )
+        known = await read_events(self._services.database, turn.session_id, turn_no=turn.turn_no)
+        ledger = Ledger(turn.turn_no)
+        ledger.replay(known)
+        self._log = self._services.appender.open_turn(fence)
+        if not any(event.type == EventType.TURN_STARTED for event in known):
+            started = NewEvent(
+                EventType.TURN_STARTED,
+                {"turnId": str(turn.prompt_id)},
+                f"started:{turn.turn_no}",
+            )
+            await self._log.append([started])
+        return ledger
+
+    async def _drive(self, session: SessionFacts, turn: TurnFacts, ledger: Ledger) -> None:
+        """Do steps 3 to 5; returns when the harness is idle."""
+        if turn.stop_requested_by and turn.harness_message_id is None:
+            raise _TurnOverError(TurnOutcome.ABORTED)
+        harness = await self._find_harness(session)
+        if session.harness_session_id is None:
+            raise HarnessSessionGoneError("The session has not been opened in its harness yet.")
+        async with self._services.connections.use(harness) as connection:
+            message_id = await self._fix_message_id(session, turn, connection)
+            prompt = PostedPrompt(
+                session.harness_session_id,
+                message_id,
+                turn.body,
+                may_be_posted=turn.harness_message_id is not None,
+            )
+            stream = TurnStream(connection, prompt, lambda events: self.admit(ledger, events))
+            await self._follow(harness, stream, ledger)
+
+    async def _follow(self, harness: HarnessFacts, stream: TurnStream, ledger: Ledger) -> None:
+        """Follow the harness until it is idle, over broken streams; end with the reason if gone."""
+        for delay in (*RECONNECT_DELAYS, None):
+            try:
+                return await stream.follow(self._stop_if_asked)
+            except (SandboxError, HarnessError) as error:
+                if error.permanent or not stream.posted:
+                    raise
+                if delay is None:
+                    await self._report_loss(harness, ledger, error)
+                    return None
+            await asyncio.sleep(delay)
+        return None
+
+    async def _find_harness(self, session: SessionFacts) -> HarnessFacts:
+        async with self._services.database.read() as rows:
+            harness = await find_harness(rows, session.harness_id)
+        if harness is None or harness.status is not HarnessStatus.READY:
+            raise SandboxError(f"The sandbox of harness {session.harness_id} does not run.")
+        return harness
+
+    async def _fix_message_id(
+        self, session: SessionFacts, turn: TurnFacts, connection: HarnessConnection
+    ) -> HarnessMessageId:
+        async with self._services.database.write() as rows:
+            fixed = await TurnRows(rows, session).start_turn(
+                turn, connection.client.new_message_id()
+            )
+        if fixed is None:
+            raise _TurnOverError(TurnOutcome.SKIPPED)
+        return fixed
+
+    async def _stop_if_asked(
+        self, connection: HarnessConnection, session: HarnessSessionId
+    ) -> None:
+        """Stop the turn where the wish to stop it came before it was posted."""
+        async with self._services.database.read() as rows:
+            latest = await find_turn(rows, self._task.prompt_id)
+        if latest and latest.stop_requested_by:
+            await connection.client.abort(session)
+
+    async def _report_loss(
+        self, harness: HarnessFacts, ledger: Ledger, error: CatteryError
+    ) -> None:
+        """Say why the turn ends: its sandbox is gone, or does not answer."""
+        observed = await self._services.runtime.observe(harness.harness_id)
+        reason = observed.reason or error.message
+        if observed.state is not SandboxState.RUNNING:
+            self._lost = SandboxLost(generation=harness.generation, reason=reason)
+        message = (
+            f"The agent ended in the middle of this turn. {reason} "
+            "What it said so far is kept; send a prompt to start it again."
+        )
+        await self.admit(ledger, [ErrorRaised(message)])
+
+    async def _end(
+        self, session: SessionFacts, turn: TurnFacts, ledger: Ledger, outcome: TurnOutcome
+    ) -> TurnResult:
+        """Write the turn's one end and its row."""
+        async with self._services.database.read() as rows:
+            latest = await find_turn(rows, turn.prompt_id)
+        stopped_by = latest.stop_requested_by if latest else None
+        if stopped_by:
+            outcome = TurnOutcome.ABORTED
+        elif self._failed:
+            outcome = TurnOutcome.FAILED
+        data: dict[str, Json] = {"outcome": outcome.value}
+        if stopped_by:
+            data["stoppedBy"] = stopped_by
+        assert self._log is not None  # noqa: S101 - claimed before anything else
+        await self._log.append(ledger.end(data))
+        await self._log.flush()
+        await self._finish_row(session, turn)
+        wants_title = not self._is_titled and self._title is None
+        return TurnResult(outcome=outcome, wants_title=wants_title, lost=self._lost)
+
+    async def _finish_row(self, session: SessionFacts, turn: TurnFacts) -> None:
+        async with self._services.database.write() as rows:
+            writer = TurnRows(rows, session)
+            if self._title:
+                await writer.set_title(self._title)
+            await writer.finish_turn(turn)
+
+    async def admit(self, ledger: Ledger, events: Sequence[Translated]) -> None:
+        """Append what is new of some events."""
+        fresh: list[NewEvent] = []
+        for event in events:
+            if isinstance(event, TitleChanged) and self._is_titled:
+                continue  # a person's own title stays
+            admitted = ledger.admit(event)
+            fresh += admitted
+            if admitted and isinstance(event, ErrorRaised):
+                self._failed = True
+            if admitted and isinstance(event, TitleChanged):
+                self._title = event.title
+        if fresh and self._log:
+            await self._log.append(fresh)

@@ -1,0 +1,133 @@
+"""The harness's side of one turn: subscribe, post once, look back, follow until idle.
+
+Kept apart from `turn_run`, which owns the rows and the log: this module only talks to the harness
+and hands on what the translator makes of it.
+"""
+
+from asyncio import get_running_loop
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from activities.connections import HarnessConnection, Watch
+from cattery.errors import HarnessSessionGoneError
+from cattery.events.model import ErrorRaised, StatusChanged, Translated, TurnEnded
+from cattery.harnesses.port import Translator
+from cattery.ids import HarnessMessageId, HarnessSessionId
+
+QUIET = 10.0
+"""Seconds without an event of the turn after which the harness is asked whether it still works."""
+SETTLE = 1.0
+"""Seconds that an idle harness's last events get to arrive before its history is asked."""
+MAX_MODEL_RETRIES = 4
+"""Times that a harness may try a failing model again before the turn is ended with the reason."""
+
+type Admit = Callable[[Sequence[Translated]], Awaitable[None]]
+type StopIfAsked = Callable[[HarnessConnection, HarnessSessionId], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class PostedPrompt:
+    """A prompt and the id that it is posted under.
+
+    `may_be_posted` says that an earlier attempt may have posted it, so that the history decides.
+    """
+
+    session: HarnessSessionId
+    message_id: HarnessMessageId
+    body: str
+    may_be_posted: bool
+
+
+class TurnStream:
+    """Follows one turn over any number of streams. `posted` once the harness has the prompt."""
+
+    def __init__(self, connection: HarnessConnection, prompt: PostedPrompt, admit: Admit) -> None:
+        self.posted = False
+        self._connection = connection
+        self._prompt = prompt
+        self._admit = admit
+        self._ended = False
+
+    async def follow(self, stop_if_asked: StopIfAsked) -> None:
+        """Return when the harness is idle for this turn.
+
+        Raises:
+            SandboxError, HarnessError: the harness cannot be reached or understood right now.
+            HarnessSessionGoneError: it does not know the session.
+            HarnessRejectedError: it refuses the prompt.
+        """
+        prompt = self._prompt
+        async with self._connection.watch(prompt.session) as watch:
+            translator = self._connection.kind.translator(prompt.session, prompt.message_id)
+            attached = await self._look_back(translator)
+            if not self.posted:
+                await self._connection.client.post_prompt(
+                    prompt.session, prompt.message_id, prompt.body
+                )
+                self.posted = True
+            await stop_if_asked(self._connection, prompt.session)
+            await self._until_idle(watch, translator, patience=SETTLE if attached else QUIET)
+
+    async def _look_back(self, translator: Translator) -> bool:
+        """Take in what the history shows of the turn; true where the prompt is in it."""
+        if not (self.posted or self._prompt.may_be_posted):
+            return False
+        history = await self._connection.client.fetch_history(self._prompt.session)
+        if not translator.prompt_is_in(history):
+            if self.posted:
+                raise HarnessSessionGoneError("The harness has forgotten this turn.")
+            return False
+        self.posted = True
+        await self._take(translator.reconcile(history))
+        return True
+
+    async def _until_idle(self, watch: Watch, translator: Translator, *, patience: float) -> None:
+        """Follow the frames. A harness that falls silent is asked; see `_is_over`."""
+        clock = get_running_loop().time
+        deadline = clock() + patience
+        idle_seen = False
+        while not self._ended:
+            frames = await watch.take(max(0.0, deadline - clock()))
+            events = [e for frame in frames for e in translator.translate(frame)]
+            if events:
+                await self._take(events)
+                deadline, idle_seen = clock() + QUIET, False
+            elif clock() >= deadline:
+                if await self._connection.client.is_busy(self._prompt.session):
+                    deadline, idle_seen = clock() + QUIET, False
+                elif not idle_seen:
+                    deadline, idle_seen = clock() + SETTLE, True
+                else:
+                    await self._read_ending(translator)
+
+    async def _read_ending(self, translator: Translator) -> None:
+        """End a turn whose harness is idle without having said so, from its history."""
+        history = await self._connection.client.fetch_history(self._prompt.session)
+        await self._take(translator.reconcile(history))
+        if not self._ended:
+            await self._take([ErrorRaised(INTERRUPTED), TurnEnded()])
+
+    async def _take(self, events: Sequence[Translated]) -> None:
+        await self._admit(events)
+        self._ended = self._ended or any(isinstance(event, TurnEnded) for event in events)
+        for event in events:
+            if isinstance(event, StatusChanged) and not self._ended:
+                await self._give_up_on_model(event)
+
+    async def _give_up_on_model(self, status: StatusChanged) -> None:
+        """End a turn whose model has failed often enough, with what the harness says of it."""
+        attempt = status.detail.get("attempt")
+        if not isinstance(attempt, int) or attempt < MAX_MODEL_RETRIES:
+            return
+        message = (
+            f"The model gave no answer after {attempt} tries. {status.message} "
+            "Check the model's key, limits and address, then send the prompt again."
+        )
+        await self._connection.client.abort(self._prompt.session)
+        await self._take([ErrorRaised(message), TurnEnded()])
+
+
+INTERRUPTED = (
+    "The agent was restarted in the middle of this turn and did not finish it. "
+    "What it said so far is kept; send the prompt again to go on."
+)

@@ -1,0 +1,198 @@
+"""What travels through Temporal: ids and small facts, never prompts, secrets or event bodies.
+
+Names on the wire are explicit and stable. Every model ignores fields that it does not know and
+gives new ones a default, so that histories of older releases still decode.
+"""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from cattery.ids import HarnessId, ProjectId, PromptId, SessionId, UserId
+
+HARNESS_SANDBOX = "harness-sandbox"
+SESSION = "session"
+HARNESS_DELETION = "harness-deletion"
+PROJECT_TEARDOWN = "project-teardown"
+USER_DELETION = "user-deletion"
+SESSION_DELETION = "session-deletion"
+SWEEP = "sweep"
+ENSURE_READY = "ensure_ready"
+STOP_SANDBOX = "stop"
+DELETE_SANDBOX = "delete"
+START_SANDBOX = "start"
+SANDBOX_LOST = "lost"
+SUBMIT_PROMPT = "submit_prompt"
+OPEN_SESSION = "open"
+CLOSE_SESSION = "close"
+ABORT_TURN = "abort"
+ANSWER_QUESTION = "answer"
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class HarnessSandboxInput(_Message):
+    """Starts the entity of a harness's sandbox."""
+
+    harness_id: HarnessId
+    project_id: ProjectId
+
+
+class SandboxReady(_Message):
+    """The sandbox of a generation answers."""
+
+    generation: int
+
+
+class SandboxLost(_Message):
+    """Somebody saw that a generation's sandbox is no more."""
+
+    generation: int
+    reason: str
+
+
+class ProvisionInput(_Message):
+    """One start of a harness's sandbox."""
+
+    harness_id: HarnessId
+    generation: int
+
+
+class FailureNote(_Message):
+    """Why a generation failed, in words for people."""
+
+    harness_id: HarnessId
+    generation: int
+    message: str
+
+
+class SandboxFacts(_Message):
+    """What the entity starts from."""
+
+    exists: bool
+    generation: int = 0
+    ready: bool = False
+    name: str = ""
+
+
+class SessionInput(_Message):
+    """Starts the entity of a session."""
+
+    session_id: SessionId
+    harness_id: HarnessId
+    project_id: ProjectId
+
+
+class PromptRef(_Message):
+    """A prompt whose row is committed."""
+
+    prompt_id: PromptId
+
+
+class TurnInput(_Message):
+    """One turn to be run."""
+
+    session_id: SessionId
+    prompt_id: PromptId
+
+
+class TurnOutcome(StrEnum):
+    """How a turn ended; it stands in its `session.idle`."""
+
+    COMPLETED = "completed"
+    ABORTED = "aborted"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class TurnResult(_Message):
+    """How a turn ended, and whether its sandbox was found dead."""
+
+    outcome: TurnOutcome
+    wants_title: bool = False
+    lost: SandboxLost | None = None
+
+
+class EndTurnInput(_Message):
+    """A turn that the workflow ends itself, because it cannot be run."""
+
+    session_id: SessionId
+    prompt_id: PromptId
+    outcome: TurnOutcome
+    message: str | None = None
+
+
+class AnswerRef(_Message):
+    """An answer whose row is committed."""
+
+    answer_id: str
+
+
+class AnswerInput(_Message):
+    """One answer to be delivered."""
+
+    session_id: SessionId
+    answer_id: str
+
+
+class OpenSessionInput(_Message):
+    """One try to open a session in its harness. `again` replaces one that the harness lost."""
+
+    session_id: SessionId
+    again: bool = False
+
+
+class SessionFailure(_Message):
+    """Why a session could not be opened."""
+
+    session_id: SessionId
+    phase: str
+    message: str
+
+
+class HarnessRef(_Message):
+    """A harness."""
+
+    harness_id: HarnessId
+
+
+class SessionRef(_Message):
+    """A session."""
+
+    session_id: SessionId
+
+
+class ProjectRef(_Message):
+    """A project."""
+
+    project_id: ProjectId
+
+
+class UserRef(_Message):
+    """A user."""
+
+    user_id: UserId
+
+
+class HarnessList(_Message):
+    """Harnesses, a page of them."""
+
+    harnesses: list[HarnessSandboxInput]
+
+
+class ProjectList(_Message):
+    """Projects, a page of them."""
+
+    project_ids: list[ProjectId]
+
+
+class SweepResult(_Message):
+    """What a sweep found and did."""
+
+    lost: int = 0
+    orphans: int = 0
+    prompts: int = 0
+    sessions: int = 0
+    deletions: int = 0

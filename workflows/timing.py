@@ -1,0 +1,86 @@
+"""Time-outs and retries of the activities, each with its reason."""
+
+from datetime import timedelta
+from typing import TypedDict
+
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType
+
+
+class ActivityOptions(TypedDict, total=False):
+    """The options of `execute_activity_method` that we set."""
+
+    start_to_close_timeout: timedelta
+    schedule_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta
+    retry_policy: RetryPolicy
+    cancellation_type: ActivityCancellationType
+
+
+ROWS: ActivityOptions = {
+    "start_to_close_timeout": timedelta(seconds=30),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=10)
+    ),
+}
+"""Reads and writes of rows. Tried for ever: the database comes back, and the row matters."""
+
+PROVISION: ActivityOptions = {
+    "start_to_close_timeout": timedelta(minutes=5),
+    "heartbeat_timeout": timedelta(seconds=15),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3),
+    "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+}
+"""Longer than a runtime's own start time-out, whose message says more; then people decide."""
+
+TEARDOWN: ActivityOptions = {
+    "start_to_close_timeout": timedelta(minutes=10),
+    "heartbeat_timeout": timedelta(seconds=15),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=60)
+    ),
+}
+"""What must end well in the end: tried for ever, at most a minute apart."""
+
+ENSURE: ActivityOptions = {
+    "start_to_close_timeout": timedelta(minutes=20),
+    "heartbeat_timeout": timedelta(seconds=15),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=500)),
+    "cancellation_type": ActivityCancellationType.TRY_CANCEL,
+}
+"""Waits for the sandbox's own workflow, whose three tries it outlasts."""
+
+HANDSHAKE: ActivityOptions = {
+    "start_to_close_timeout": timedelta(seconds=60),
+    "heartbeat_timeout": timedelta(seconds=15),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=300), maximum_attempts=5),
+}
+
+MAX_TURN = timedelta(hours=6)
+TURN: ActivityOptions = {
+    "start_to_close_timeout": MAX_TURN,
+    "schedule_to_close_timeout": MAX_TURN + timedelta(hours=1),
+    # A worker that is killed is noticed after this; a turn's own beat comes every two seconds.
+    "heartbeat_timeout": timedelta(seconds=15),
+    # Any worker may take a turn over at any time: attempts are not counted.
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(milliseconds=200),
+        maximum_interval=timedelta(seconds=5),
+        non_retryable_error_types=["sandbox", "stream_lost", "harness_session_gone"],
+    ),
+    "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+}
+
+MESSAGE_TO_HARNESS: ActivityOptions = {
+    "start_to_close_timeout": timedelta(seconds=10),
+    "schedule_to_close_timeout": timedelta(seconds=30),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_attempts=3),
+}
+"""An abort or an answer: somebody waits for it."""
+
+TITLE: ActivityOptions = {
+    "start_to_close_timeout": timedelta(seconds=60),
+    "heartbeat_timeout": timedelta(seconds=15),
+    "retry_policy": RetryPolicy(maximum_attempts=1),
+}
+"""A title that does not come is no loss."""
