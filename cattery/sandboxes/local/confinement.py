@@ -33,11 +33,13 @@ _VARIANTS = ((*_IDENTITY, "--disable-userns"), _IDENTITY)
 """Tried in turn: older releases of bubblewrap lack `--disable-userns`."""
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _ETC = (
-    *("ssl", "pki", "ca-certificates", "ca-certificates.conf", "alternatives", "localtime"),
+    *("ssl/certs", "ssl/openssl.cnf", "ssl/cert.pem", "pki/ca-trust", "pki/tls/certs"),
+    *("pki/tls/cert.pem", "crypto-policies", "ca-certificates", "alternatives", "localtime"),
     *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "nsswitch.conf", "hosts", "host.conf"),
     *("protocols", "services", "mime.types", "magic", "profile", "bash.bashrc", "inputrc"),
     *("terminfo", "fonts", "timezone", "debian_version", "os-release", "gai.conf"),
 )
+_AS_ROOT = " Cattery runs as root here; as an ordinary user it would confine them better."
 _PROC_READ_ONLY = ("sys", "sysrq-trigger", "irq", "bus", "fs", "scsi", "acpi")
 """A sandbox of root would otherwise change the whole machine's kernel settings there."""
 _PROBE_SECONDS = 10
@@ -78,7 +80,8 @@ class Confinement:
             summary=(
                 "Harnesses are confined by bubblewrap: they see their project's workspace, a "
                 "read-only system and skills, and their own processes. They share this machine's "
-                "network."
+                "network, what listens on its loopback included."
+                + (_AS_ROOT if os.geteuid() == 0 else "")
             ),
         )
 

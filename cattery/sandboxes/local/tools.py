@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,14 +79,15 @@ class Installation:
             SandboxSetupError: it is missing or does not run on this machine.
         """
         try:
-            result = subprocess.run(
-                [self.program, "--version"],
-                capture_output=True,
-                check=True,
-                env={"PATH": os.defpath, "HOME": str(self.folder)},
-                stdin=subprocess.DEVNULL,
-                timeout=_VERSION_SECONDS,
-            )
+            with tempfile.TemporaryDirectory() as home:
+                result = subprocess.run(
+                    [self.program, "--version"],
+                    capture_output=True,
+                    check=True,
+                    env={"PATH": os.defpath, "HOME": home},
+                    stdin=subprocess.DEVNULL,
+                    timeout=_VERSION_SECONDS,
+                )
         except (OSError, subprocess.SubprocessError) as error:
             raise SandboxSetupError(
                 f"The installed {self.harness_type} does not run ({error}). Run `make up` again; "
@@ -101,6 +103,7 @@ def plan_installation(harness_type: str, *, images: Path, tools: Path) -> Instal
     """Say how a harness is installed.
 
     Args:
+        harness_type: id in the harness registry.
         images: the repository's `harness_images` folder.
         tools: the tools folder, `HomeSettings.tools_folder`.
 
