@@ -6,11 +6,11 @@ well-formed. Each harness type may subclass this where its own surface differs f
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
-    aclosing,
     asynccontextmanager,
 )
 from datetime import timedelta
@@ -110,6 +110,12 @@ class HttpHarnessClient(HarnessClient):
         return isinstance(known, dict) and known.get("busy") is True
 
     @override
+    async def fetch_title(self, session: HarnessSessionId) -> str | None:
+        known = await self._call("GET", f"/session/{session}", session=session)
+        title = known.get("title") if isinstance(known, dict) else None
+        return title if isinstance(title, str) and title.strip() else None
+
+    @override
     async def abort(self, session: HarnessSessionId) -> None:
         await self._call("POST", f"/session/{session}/abort", session=session)
 
@@ -174,16 +180,11 @@ class HttpHarnessClient(HarnessClient):
                 async with asyncio.timeout(self._first_frame.total_seconds()):
                     response = await opened.enter_async_context(self._get_stream(path))
                     await self._check_stream(response)
-                    frames = self._read_frames(response)
-                    await opened.enter_async_context(aclosing(frames))
-                    first = await anext(frames)
-            except StopAsyncIteration as error:
-                raise SandboxError(
-                    f"The harness at {self._base} closed its event stream at once."
-                ) from error
+                    frames = _FrameStream(response, self._lost_stream)
+                    await frames.wait_for_first()
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 raise self._unreachable(error, self._first_frame) from error
-            yield _prepend(first, frames)
+            yield frames
 
     def _get_stream(self, path: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         return self._session().get(
@@ -200,14 +201,8 @@ class HttpHarnessClient(HarnessClient):
         if response.content_type != "text/event-stream":
             raise HarnessError(f"The harness at {self._base} gave no event stream.")
 
-    async def _read_frames(self, response: aiohttp.ClientResponse) -> AsyncGenerator[HarnessFrame]:
-        parser = SseParser()
-        try:
-            async for chunk in response.content.iter_any():
-                for payload in parser.feed(chunk):
-                    yield _parse_frame(payload)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise self._unreachable(error, self._silence) from error
+    def _lost_stream(self, error: Exception) -> SandboxError:
+        return self._unreachable(error, self._silence)
 
     def _unreachable(self, error: Exception, waited: timedelta) -> SandboxError:
         where = f"The harness at {self._base}"
@@ -232,12 +227,39 @@ class HttpHarnessClient(HarnessClient):
         return self._http
 
 
-async def _prepend(
-    first: HarnessFrame, frames: AsyncIterator[HarnessFrame]
-) -> AsyncGenerator[HarnessFrame]:
-    yield first
-    async for frame in frames:
-        yield frame
+class _FrameStream(AsyncIterator[HarnessFrame]):
+    """The frames of an open response. No generator: a cancelled `anext` must not end it."""
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, lost: Callable[[Exception], SandboxError]
+    ) -> None:
+        self._content = response.content
+        self._lost = lost
+        self._parser = SseParser()
+        self._ready: deque[Payload] = deque()
+
+    async def wait_for_first(self) -> None:
+        """Return when a frame can be read without waiting."""
+        if not self._ready and not await self._fill():
+            raise SandboxError("The harness closed its event stream before the first event.")
+
+    @override
+    async def __anext__(self) -> HarnessFrame:
+        if not self._ready and not await self._fill():
+            raise StopAsyncIteration
+        return _parse_frame(self._ready.popleft())
+
+    async def _fill(self) -> bool:
+        """Read until a frame is there; false at the stream's end."""
+        try:
+            while not self._ready:
+                chunk = await self._content.readany()
+                if not chunk and self._content.at_eof():
+                    return False
+                self._ready.extend(self._parser.feed(chunk))
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._lost(error) from error
+        return True
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from cattery.errors import BadRequestError, SandboxSetupError
 from cattery.harnesses.opencode.client import OpencodeClient
 from cattery.harnesses.opencode.launch import NPM_PACKAGE, VERSION, launch_opencode
-from cattery.harnesses.opencode.translator import OpencodeTranslator
+from cattery.harnesses.opencode.translator import OpencodeTranslator, session_of
 from cattery.harnesses.port import HarnessType, TransportKind
 
 DEFAULT_TYPE = "opencode"
@@ -36,6 +36,7 @@ REGISTRY: Mapping[str, HarnessType] = MappingProxyType(
             launch=launch_opencode,
             client=OpencodeClient,
             translator=OpencodeTranslator,
+            session_of=session_of,
         )
     }
 )

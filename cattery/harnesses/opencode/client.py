@@ -16,7 +16,7 @@ from cattery.errors import HarnessError, HarnessSessionGoneError, NotFoundError
 from cattery.events.model import Answer, QuestionAsked, QuestionKind
 from cattery.harnesses.http_client import PROBE_TIMEOUT, HttpHarnessClient
 from cattery.harnesses.opencode.frames import text_of
-from cattery.harnesses.opencode.history import session_state
+from cattery.harnesses.opencode.history import is_title, session_state
 from cattery.harnesses.opencode.launch import basic_auth
 from cattery.harnesses.opencode.permissions import reply_of
 from cattery.harnesses.opencode.questions import question_id
@@ -56,6 +56,11 @@ class OpencodeClient(HttpHarnessClient):
             raise HarnessError("opencode gave a session status that is not a map.")
         status = statuses.get(session)
         return isinstance(status, dict) and status.get("type") != "idle"
+
+    @override
+    async def fetch_title(self, session: HarnessSessionId) -> str | None:
+        title = await super().fetch_title(session)
+        return title if title and is_title(title) else None
 
     @override
     async def fetch_history(self, session: HarnessSessionId) -> HarnessHistory:

@@ -14,6 +14,7 @@ from cattery.harnesses.opencode.frames import number_of, object_of, objects_of, 
 from cattery.harnesses.port import HarnessHistory
 from cattery.jsontypes import Json, JsonObject
 
+_PLACEHOLDER_TITLES: Final = ("New session - ", "Child session - ")
 STATE_ROLE: Final = "cattery.state"
 _GOES_ON: Final = ("tool-calls", "unknown", "")
 _ENDING_TOOL_ERRORS: Final = ("The user rejected permission", "The user dismissed this question")
@@ -83,6 +84,11 @@ def find_state(history: HarnessHistory) -> JsonObject:
         if text_of(object_of(message, "info"), "role") == STATE_ROLE:
             return message
     return {}
+
+
+def is_title(text: str) -> bool:
+    """Tell a title from the placeholder that a session has before its first prompt."""
+    return bool(text.strip()) and not text.startswith(_PLACEHOLDER_TITLES)
 
 
 def is_settled(info: JsonObject) -> bool:

@@ -5,7 +5,7 @@ the turn's own messages, told by the prompt's id, and the sessions of sub-agents
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final, override
+from typing import override
 
 import orjson
 
@@ -34,6 +34,7 @@ from cattery.harnesses.opencode.history import (
     find_turn,
     is_settled,
     is_summary,
+    is_title,
 )
 from cattery.harnesses.opencode.noise import IGNORED_FRAMES, IGNORED_PARTS
 from cattery.harnesses.opencode.permissions import label_of, permission_question
@@ -49,7 +50,12 @@ from cattery.harnesses.port import HarnessFrame, HarnessHistory, Translator
 from cattery.ids import HarnessMessageId, HarnessSessionId
 from cattery.jsontypes import JsonObject
 
-_PLACEHOLDER_TITLES: Final = ("New session - ", "Child session - ")
+
+def session_of(frame: HarnessFrame) -> HarnessSessionId | None:
+    """Return the session that a frame is about; `None` for what concerns the whole process."""
+    properties = frame.get("properties")
+    session = properties.get("sessionID") if isinstance(properties, dict) else None
+    return HarnessSessionId(session) if isinstance(session, str) else None
 
 
 class OpencodeTranslator(Translator):
@@ -303,8 +309,7 @@ class OpencodeTranslator(Translator):
         return self._tell_title(text_of(info, "title"))
 
     def _tell_title(self, title: str) -> list[Translated]:
-        is_title = title and not title.startswith(_PLACEHOLDER_TITLES)
-        return [TitleChanged(title)] if is_title else []
+        return [TitleChanged(title)] if is_title(title) else []
 
     def _take_compaction(self, properties: JsonObject) -> list[Translated]:
         if text_of(properties, "sessionID") != self._session:
