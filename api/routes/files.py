@@ -168,7 +168,6 @@ class StreamedFile(StreamingResponse):
             "Content-Length": str(opened.size),
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",  # an address may carry a token
-            "Cache-Control": "private, no-cache",
         }
         super().__init__(opened.chunks, media_type=opened.media_type, headers=common | headers)
         self._opened = opened
