@@ -41,8 +41,11 @@ class Lifecycles(Protocol):
     async def submit_prompt(self, session_id: SessionId, prompt_id: PromptId) -> None:
         """Tell the session's workflow of a prompt whose row is committed."""
 
-    async def abort_turn(self, session_id: SessionId) -> None:
-        """Stop the running turn, if one runs; returns when the harness has been told."""
+    async def abort_turn(self, session_id: SessionId, stopped_by: str) -> None:
+        """Stop the running turn, if one runs; returns when the harness has been told.
+
+        `stopped_by` is the username that the transcript names.
+        """
 
     async def answer_question(
         self, session_id: SessionId, question_id: str, answers: Sequence[Answer]

@@ -237,6 +237,16 @@ async def read_heads(
     return {row[0]: row[1] for row in await cursor.fetchall()}
 
 
+async def read_head(database: Database, session_id: SessionId) -> int:
+    """Read the number of a session's last event; 0 where it has none."""
+    async with database.read() as session:
+        head = await session.scalar(
+            text("SELECT last_seq FROM session_stream WHERE session_id = :session_id"),
+            {"session_id": session_id},
+        )
+        return int(head or 0)
+
+
 async def read_events(
     database: Database, session_id: SessionId, *, after: int = 0, turn_no: int | None = None
 ) -> list[LoggedEvent]:

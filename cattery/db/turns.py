@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cattery.db.engine import ReadSession
+from cattery.db.engine import Database, ReadSession
 from cattery.db.event_log import append_in_transaction
 from cattery.db.feed import announce
 from cattery.db.states import PromptStatus, SessionPhase, SessionStatus
 from cattery.db.tables import AnswerRow, HarnessRow, PromptRow, SessionRow
-from cattery.events.model import EventType, NewEvent
+from cattery.events.model import Answer, EventType, NewEvent
 from cattery.ids import (
     HarnessId,
     HarnessMessageId,
@@ -20,6 +21,7 @@ from cattery.ids import (
     ProjectId,
     PromptId,
     SessionId,
+    new_id,
 )
 from cattery.jsontypes import Json
 
@@ -163,7 +165,7 @@ class TurnRows:
         """
         kept = await self._session.scalar(
             update(PromptRow)
-            .where(PromptRow.id == turn.prompt_id)
+            .where(PromptRow.id == turn.prompt_id, PromptRow.status != PromptStatus.DONE)
             .values(
                 status=PromptStatus.RUNNING,
                 harness_message_id=func.coalesce(PromptRow.harness_message_id, message_id),
@@ -214,13 +216,30 @@ class TurnRows:
         await announce(self._session, "session", self._facts.session_id, self._facts.project_id)
 
 
-async def find_answer(session: ReadSession, answer_id: object) -> tuple[str, list[Json]] | None:
+async def store_answer(
+    database: Database, session_id: SessionId, question_id: str, answers: Sequence[Answer]
+) -> UUID:
+    """Keep an answer until it is delivered; returns the id that workflows carry."""
+    answer_id = new_id()
+    async with database.write() as session:
+        session.add(
+            AnswerRow(
+                id=answer_id,
+                session_id=session_id,
+                question_id=question_id,
+                answers=[answer.data() for answer in answers],
+            )
+        )
+    return answer_id
+
+
+async def find_answer(session: ReadSession, answer_id: UUID) -> tuple[str, list[Json]] | None:
     """Read an answer on its way: the question's id and the answers."""
     row = await session.get(AnswerRow, answer_id)
     return None if row is None else (row.question_id, row.answers)
 
 
-async def drop_answer(session: AsyncSession, answer_id: object) -> None:
+async def drop_answer(session: AsyncSession, answer_id: UUID) -> None:
     """Forget an answer that was delivered or refused."""
     await session.execute(delete(AnswerRow).where(AnswerRow.id == answer_id))
 

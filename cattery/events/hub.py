@@ -121,7 +121,7 @@ class Subscription:
                 page = frames[:PAGE]
                 self.cursor = page[-1].seq
                 return page
-            if wait == 0:
+            if wait == 0 or self._hub.closing:
                 return []
             try:
                 async with asyncio.timeout(wait):
@@ -139,6 +139,10 @@ class StreamHub:
 
     def __init__(self, database_url: str) -> None:
         self._url = database_url
+        self.closing = False
+        """True once streams are to end, because the process is about to."""
+        self.access_epoch = 0
+        """Changes whenever somebody's rights may have; open streams then check theirs again."""
         self._channels: dict[UUID, _Channel] = {}
         self._feeds: set[asyncio.Queue[FeedItem]] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -160,8 +164,14 @@ class StreamHub:
             asyncio.create_task(self._poll_heads_for_ever(), name="hub-poll"),
         ]
 
+    def end_streams(self) -> None:
+        """Ask every open stream to end; its reader comes back to another process, or to us."""
+        self.closing = True
+        for channel in self._channels.values():
+            channel.wake()
+
     async def close(self) -> None:
-        """Stop listening and wake every watcher a last time."""
+        """Stop listening."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -252,6 +262,8 @@ class StreamHub:
         channel.wake()
 
     def _offer_feed(self, item: FeedItem) -> None:
+        if item.kind in ("user", "project", "lost"):
+            self.access_epoch += 1
         for queue in self._feeds:
             if queue.full():
                 while not queue.empty():

@@ -1,0 +1,81 @@
+"""Watching a session over server-sent events, and the contract's prompt that streams its turn."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query
+from starlette.responses import StreamingResponse
+
+from api.dependencies import Db, HubDep, LifecyclesDep, SessionAccess
+from api.schemas.errors import answers
+from api.schemas.events import PlatformEvent
+from api.schemas.prompts import PromptCreate
+from api.schemas.streams import LoggedEvent
+from api.streams import SSE_HEADERS, SseStream, StandingGrant, parse_cursor
+from cattery.db.event_log import read_head
+from cattery.db.prompts import PromptAuthor, accept_prompt
+
+router = APIRouter(prefix="/sessions/{session_id}", tags=["events"])
+
+_STREAM = "text/event-stream"
+
+
+@router.get(
+    "/events",
+    response_class=StreamingResponse,
+    responses={
+        200: {"model": LoggedEvent, "content": {_STREAM: {}}, "description": "An event stream."},
+        **answers(400, 401, 404),
+    },
+)
+async def watch_events(
+    access: SessionAccess,
+    database: Db,
+    hub: HubDep,
+    after: Annotated[
+        str | None, Query(description="Number of the last event that is known; 0 is the beginning.")
+    ] = None,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> StreamingResponse:
+    """Stream the session's events after a number, then live, each exactly once and in order.
+
+    `id:` is the event's number; a browser's EventSource comes back with `Last-Event-ID`.
+    """
+    head = await read_head(database, access.session_id)
+    cursor = parse_cursor(last_event_id or after or "0", head)
+    grant = StandingGrant(database, hub, access.user)
+    stream = SseStream(hub, grant, access.session_id).follow(cursor)
+    return StreamingResponse(stream, media_type=_STREAM, headers=SSE_HEADERS)
+
+
+@router.post(
+    "/message",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "model": PlatformEvent,
+            "content": {_STREAM: {}},
+            "description": "The turn's events.",
+        },
+        **answers(400, 401, 404, 409, 413),
+    },
+)
+async def send_message(
+    body: PromptCreate,
+    access: SessionAccess,
+    database: Db,
+    hub: HubDep,
+    lifecycles: LifecyclesDep,
+) -> StreamingResponse:
+    """Prompt the agent and stream this turn's events, from its first to its `session.idle`.
+
+    While another turn runs the prompt is queued, and the stream waits with comment lines. Closing
+    the stream does not stop the turn.
+    """
+    access.require_chat()
+    author = PromptAuthor(access.user.user_id, access.user.username)
+    async with database.write() as rows:
+        accepted = await accept_prompt(rows, access.session_id, author, body.text, None)
+    await lifecycles.submit_prompt(access.session_id, accepted.prompt_id)
+    grant = StandingGrant(database, hub, access.user)
+    stream = SseStream(hub, grant, access.session_id).turn(accepted.seq, accepted.turn_no)
+    return StreamingResponse(stream, media_type=_STREAM, headers=SSE_HEADERS)

@@ -1,0 +1,136 @@
+"""Event streams: what the three ways of watching a session have in common.
+
+Each holds a subscription of the hub and nothing of the database. A stream outlives the request
+that opened it, so it checks again and again that its reader may still read: within `LOOK_AGAIN`
+of any change of rights it has ended.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from time import monotonic
+
+from cattery.auth.access import Caller
+from cattery.db import access, users
+from cattery.db.engine import Database
+from cattery.errors import BadRequestError
+from cattery.events.hub import Frame, StreamHub
+from cattery.events.model import EventType
+from cattery.ids import SessionId
+
+LOOK_AGAIN = 5.0
+"""Seconds between looks at whether rights changed, whatever the stream does."""
+PING_EVERY = 15.0
+RECHECK_EVERY = 60.0
+"""Seconds after which rights are checked without a sign of change: sign-ins expire silently."""
+
+SSE_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_PING = b": ping\n\n"
+_RETRY = b"retry: 1000\n\n"
+
+
+class StandingGrant:
+    """Whether a signed-in reader may still see a session; asks the database only on a hint."""
+
+    def __init__(self, database: Database, hub: StreamHub, user: Caller) -> None:
+        self._database = database
+        self._hub = hub
+        self._user = user
+        self._epoch = hub.access_epoch
+        self._checked_at = monotonic()
+
+    def is_due(self) -> bool:
+        """Tell whether something may have changed since the last check."""
+        return (
+            self._epoch != self._hub.access_epoch or monotonic() - self._checked_at > RECHECK_EVERY
+        )
+
+    async def is_signed_in(self) -> bool:
+        """Check that the reader's sign-in still stands."""
+        self._epoch, self._checked_at = self._hub.access_epoch, monotonic()
+        async with self._database.read() as rows:
+            user = await users.find_signed_in_user(
+                rows, self._user.user_id, self._user.auth_session_id
+            )
+        return user is not None
+
+    async def may_read(self, session_id: SessionId) -> bool:
+        """Check that the reader's sign-in stands and that they may see the session."""
+        if not await self.is_signed_in():
+            return False
+        async with self._database.read() as rows:
+            return await access.find_session(rows, session_id, self._user.user_id) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class SseStream:
+    """One session's events as a server-sent event stream."""
+
+    hub: StreamHub
+    grant: StandingGrant
+    session_id: SessionId
+
+    async def follow(self, after: int) -> AsyncIterator[bytes]:
+        """Stream every event after a number, for as long as the reader stays."""
+        yield _RETRY
+        async for frames in self._pages(after):
+            yield b"".join(_full(frame) for frame in frames) or _PING
+
+    async def turn(self, after: int, turn_no: int) -> AsyncIterator[bytes]:
+        """Stream the contract's events of one turn, from its first to its `session.idle`.
+
+        While other turns run only comment lines are sent.
+        """
+        yield _PING
+        async for frames in self._pages(after):
+            mine = [f for f in frames if f.turn_no == turn_no and f.type not in _PLATFORM_ONLY]
+            yield b"".join(_contract(frame) for frame in mine) or _PING
+            if any(_ends_turn(frame, turn_no) for frame in frames):
+                return
+
+    async def _pages(self, after: int) -> AsyncIterator[list[Frame]]:
+        """Give the frames as they come; an empty list is a sign of life."""
+        last_sent = monotonic()
+        async with self.hub.subscribe(self.session_id, after) as subscription:
+            while not self.hub.closing:
+                frames = await subscription.next_frames(wait=LOOK_AGAIN)
+                if self.grant.is_due() and not await self.grant.may_read(self.session_id):
+                    return
+                if frames or monotonic() - last_sent >= PING_EVERY:
+                    last_sent = monotonic()
+                    yield frames
+
+
+def parse_cursor(text: str, head: int) -> int:
+    """Read `Last-Event-ID` or `after`: the number of an event that the session has, or 0.
+
+    Raises:
+        BadRequestError: no number, or one that lies in the future.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise BadRequestError(
+            "Last-Event-ID and after take the number of an event: 0 or the id that came last."
+        )
+    cursor = int(text)
+    if cursor > head:
+        raise BadRequestError(
+            f"This session has {head} events so far; event {cursor} is not among them."
+        )
+    return cursor
+
+
+_PLATFORM_ONLY = frozenset({EventType.PROMPT_ACCEPTED.value, EventType.PROMPT_REMOVED.value})
+
+
+def _ends_turn(frame: Frame, turn_no: int) -> bool:
+    return frame.turn_no == turn_no and frame.type in (
+        EventType.SESSION_IDLE,
+        EventType.PROMPT_REMOVED,
+    )
+
+
+def _full(frame: Frame) -> bytes:
+    return b"id: %d\ndata: %b\n\n" % (frame.seq, frame.full)
+
+
+def _contract(frame: Frame) -> bytes:
+    return b"id: %d\ndata: %b\n\n" % (frame.seq, frame.contract)

@@ -1,0 +1,220 @@
+"""The lifecycles as Temporal runs them: starts, signals and updates workflows by their ids."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import override
+
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.lifecycles import Lifecycles
+from cattery.db.engine import Database
+from cattery.db.sandbox_rows import find_harness
+from cattery.db.turns import TurnRows, find_session, store_answer
+from cattery.errors import NotFoundError, UnavailableError
+from cattery.events.model import Answer
+from cattery.ids import HarnessId, ProjectId, PromptId, SessionId, UserId
+from cattery.temporal import messages, naming
+from cattery.temporal.messages import (
+    AnswerRef,
+    HarnessSandboxInput,
+    ProjectRef,
+    PromptRef,
+    SessionInput,
+    SessionRef,
+    UserRef,
+)
+
+_AGAIN = WorkflowIDConflictPolicy.USE_EXISTING
+
+
+class TemporalLifecycles(Lifecycles):
+    """Reaches the workflows through one client. What is said here is durable once it returns."""
+
+    def __init__(self, client: Client, database: Database) -> None:
+        self._client = client
+        self._database = database
+
+    @override
+    async def start_sandbox(self, harness_id: HarnessId) -> None:
+        sandbox = await self._sandbox(harness_id)
+        async with _reachable():
+            await self._client.start_workflow(
+                messages.HARNESS_SANDBOX,
+                sandbox,
+                id=naming.harness_workflow(harness_id),
+                task_queue=naming.ORCHESTRATION_QUEUE,
+                id_conflict_policy=_AGAIN,
+                start_signal=messages.START_SANDBOX,
+                static_summary="sandbox of a harness",
+            )
+
+    @override
+    async def stop_sandbox(self, harness_id: HarnessId) -> None:
+        sandbox = await self._sandbox(harness_id)
+        async with _reachable():
+            await self._client.execute_update_with_start_workflow(
+                messages.STOP_SANDBOX,
+                start_workflow_operation=WithStartWorkflowOperation(
+                    messages.HARNESS_SANDBOX,
+                    sandbox,
+                    id=naming.harness_workflow(harness_id),
+                    task_queue=naming.ORCHESTRATION_QUEUE,
+                    id_conflict_policy=_AGAIN,
+                    static_summary="sandbox of a harness",
+                ),
+            )
+
+    @override
+    async def delete_harness(self, harness_id: HarnessId) -> None:
+        await self._begin(
+            messages.HARNESS_DELETION,
+            await self._sandbox(harness_id),
+            naming.harness_deletion_workflow(harness_id),
+            "delete a harness",
+        )
+
+    @override
+    async def delete_project(self, project_id: ProjectId) -> None:
+        await self._begin(
+            messages.PROJECT_TEARDOWN,
+            ProjectRef(project_id=project_id),
+            naming.project_teardown_workflow(project_id),
+            "tear a project down",
+        )
+
+    @override
+    async def delete_user(self, user_id: UserId) -> None:
+        await self._begin(
+            messages.USER_DELETION,
+            UserRef(user_id=user_id),
+            naming.user_deletion_workflow(user_id),
+            "delete a user",
+        )
+
+    @override
+    async def delete_session(self, session_id: SessionId) -> None:
+        await self._begin(
+            messages.SESSION_DELETION,
+            SessionRef(session_id=session_id),
+            naming.session_deletion_workflow(session_id),
+            "delete a session",
+        )
+
+    @override
+    async def open_session(self, session_id: SessionId) -> None:
+        await self._signal_session(session_id, messages.OPEN_SESSION, [])
+
+    @override
+    async def submit_prompt(self, session_id: SessionId, prompt_id: PromptId) -> None:
+        reference = PromptRef(prompt_id=prompt_id)
+        await self._signal_session(session_id, messages.SUBMIT_PROMPT, [reference])
+
+    @override
+    async def abort_turn(self, session_id: SessionId, stopped_by: str) -> None:
+        async with self._database.read() as rows:
+            session = await find_session(rows, session_id)
+        if session is None:
+            raise NotFoundError("session")
+        async with self._database.write() as rows:
+            if await TurnRows(rows, session).request_stop(stopped_by) is None:
+                return
+        handle = self._client.get_workflow_handle(naming.session_workflow(session_id))
+        async with _reachable():
+            try:
+                await handle.execute_update(messages.ABORT_TURN)
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+            except WorkflowUpdateFailedError:
+                return  # the workflow completed meanwhile: nothing runs
+
+    @override
+    async def answer_question(
+        self, session_id: SessionId, question_id: str, answers: Sequence[Answer]
+    ) -> None:
+        answer_id = await store_answer(self._database, session_id, question_id, answers)
+        handle = self._client.get_workflow_handle(naming.session_workflow(session_id))
+        async with _reachable():
+            try:
+                await handle.execute_update(
+                    messages.ANSWER_QUESTION, AnswerRef(answer_id=str(answer_id))
+                )
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    raise NotFoundError("open question") from error
+                raise
+            except WorkflowUpdateFailedError as error:
+                cause = error.cause
+                if isinstance(cause, ApplicationError) and cause.type == NotFoundError.code:
+                    raise NotFoundError("open question") from error
+                raise UnavailableError(
+                    "The answer could not be given to the agent. Try again."
+                ) from error
+
+    async def _begin(self, workflow: str, argument: object, workflow_id: str, summary: str) -> None:
+        async with _reachable():
+            await self._client.start_workflow(
+                workflow,
+                argument,
+                id=workflow_id,
+                task_queue=naming.ORCHESTRATION_QUEUE,
+                id_conflict_policy=_AGAIN,
+                static_summary=summary,
+            )
+
+    async def _signal_session(
+        self, session_id: SessionId, signal: str, arguments: Sequence[object]
+    ) -> None:
+        async with self._database.read() as rows:
+            session = await find_session(rows, session_id)
+        if session is None:
+            raise NotFoundError("session")
+        async with _reachable():
+            await self._client.start_workflow(
+                messages.SESSION,
+                SessionInput(
+                    session_id=session_id,
+                    harness_id=session.harness_id,
+                    project_id=session.project_id,
+                ),
+                id=naming.session_workflow(session_id),
+                task_queue=naming.SESSIONS_QUEUE,
+                id_conflict_policy=_AGAIN,
+                start_signal=signal,
+                start_signal_args=arguments,
+                static_summary="turns of a session",
+            )
+
+    async def _sandbox(self, harness_id: HarnessId) -> HarnessSandboxInput:
+        async with self._database.read() as rows:
+            harness = await find_harness(rows, harness_id)
+        if harness is None:
+            raise NotFoundError("harness")
+        return HarnessSandboxInput(harness_id=harness_id, project_id=harness.project_id)
+
+
+@asynccontextmanager
+async def _reachable() -> AsyncIterator[None]:
+    """Say in our own words that the orchestrator does not answer."""
+    try:
+        yield
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise
+        raise UnavailableError(_DOWN) from error
+    except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+        raise UnavailableError(_DOWN) from error
+
+
+_DOWN = (
+    "The orchestrator (Temporal) does not answer right now. What you asked for is kept where it "
+    "was stored; try again in a moment."
+)

@@ -1,0 +1,55 @@
+"""The worker process: reads its settings, hosts the queues, and stops cleanly when asked to."""
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+
+import structlog
+import uvloop
+
+from cattery.db.engine import connect as connect_database
+from cattery.harnesses.registry import REGISTRY
+from cattery.logs import configure_logging
+from cattery.sandboxes.factory import create_runtime
+from cattery.settings import DatabaseSettings, HomeSettings, SandboxSettings, TemporalSettings
+from cattery.temporal.client import connect as connect_temporal
+from cattery.temporal.schedules import ensure_schedules, ensure_search_attributes
+from workers.process import WorkerParts, running_workers
+from workers.settings import WorkerSettings
+
+log = structlog.get_logger(__name__)
+
+
+def run() -> None:
+    """Run a worker until SIGTERM or SIGINT. Settings come from the environment."""
+    home = HomeSettings()
+    configure_logging(log_format=home.log_format, level=home.log_level)
+    uvloop.run(_serve(home))
+
+
+async def _serve(home: HomeSettings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    sandboxes, settings = SandboxSettings(), WorkerSettings()
+    async with AsyncExitStack() as stack:
+        client = await connect_temporal(TemporalSettings())
+        database = connect_database(DatabaseSettings())
+        stack.push_async_callback(database.close)
+        runtime = create_runtime(home, sandboxes, REGISTRY)
+        stack.push_async_callback(runtime.close)
+        await ensure_search_attributes(client)
+        await ensure_schedules(client)
+        parts = WorkerParts(client, database, runtime, REGISTRY, sandboxes.gateway_url)
+        async with running_workers(parts, settings):
+            log.info("worker_started", runtime=runtime.name)
+            if settings.ready_file:
+                settings.ready_file.touch()
+            await stop.wait()
+            log.info("worker_stopping")
+    log.info("worker_stopped")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,156 @@
+"""What one worker process hosts: a Temporal worker a task queue, sharing one set of clients."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.connections import HarnessConnections
+from activities.deletion import DeletionActivities
+from activities.lifecycles import LifecycleActivities
+from activities.sandboxes import SandboxActivities
+from activities.sweep import SweepActivities
+from activities.turn_run import TurnServices
+from activities.turns import TurnActivities
+from cattery.db.engine import Database
+from cattery.events.appender import EventAppender
+from cattery.harnesses.port import HarnessType
+from cattery.sandboxes.port import SandboxRuntime
+from cattery.temporal.naming import ORCHESTRATION_QUEUE, SANDBOX_QUEUE, SESSIONS_QUEUE
+from workers.settings import WorkerSettings
+from workflows.deletion import (
+    HarnessDeletionWorkflow,
+    ProjectTeardownWorkflow,
+    SessionDeletionWorkflow,
+    UserDeletionWorkflow,
+)
+from workflows.harness_sandbox import HarnessSandboxWorkflow
+from workflows.session import SessionWorkflow
+from workflows.sweep import SweepWorkflow
+
+ORCHESTRATION_WORKFLOWS: Sequence[type] = (
+    HarnessSandboxWorkflow,
+    SessionDeletionWorkflow,
+    HarnessDeletionWorkflow,
+    ProjectTeardownWorkflow,
+    UserDeletionWorkflow,
+    SweepWorkflow,
+)
+ALL_WORKFLOWS: Sequence[type] = (*ORCHESTRATION_WORKFLOWS, SessionWorkflow)
+"""Every workflow, for the replay of recorded histories too."""
+
+HEARTBEAT_THROTTLE = timedelta(seconds=2)
+"""A cancellation reaches an activity with the answer to a heartbeat: so often at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerParts:
+    """What the activities of one process work with."""
+
+    client: Client
+    database: Database
+    runtime: SandboxRuntime
+    registry: Mapping[str, HarnessType]
+    gateway_url: str
+
+
+@asynccontextmanager
+async def running_workers(parts: WorkerParts, settings: WorkerSettings) -> AsyncIterator[None]:
+    """Host every queue while the body runs; leaving hands running turns over and stops."""
+    appender = EventAppender(parts.database.url, writers=settings.writers)
+    connections = HarnessConnections(parts.registry)
+    async with AsyncExitStack() as stack:
+        await appender.start()
+        stack.push_async_callback(appender.close)
+        stack.push_async_callback(connections.close)
+        services = TurnServices(
+            database=parts.database,
+            appender=appender,
+            connections=connections,
+            runtime=parts.runtime,
+            registry=parts.registry,
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+        )
+        workers = create_workers(parts, services, settings)
+        running = [asyncio.create_task(worker.run()) for worker in workers]
+        try:
+            yield
+        finally:
+            await asyncio.gather(*(worker.shutdown() for worker in workers))
+            await asyncio.gather(*running)
+
+
+def create_workers(
+    parts: WorkerParts, services: TurnServices, settings: WorkerSettings
+) -> list[Worker]:
+    """Make the worker of each queue; none polls before it is run."""
+    turns = TurnActivities(services)
+    sandboxes = SandboxActivities(parts.database, parts.runtime, parts.registry, parts.gateway_url)
+    deletion = DeletionActivities(parts.database, parts.runtime)
+    lifecycles = LifecycleActivities(parts.client)
+    sweep = SweepActivities(parts.database, parts.runtime, parts.client)
+    return [
+        Worker(
+            parts.client,
+            task_queue=SESSIONS_QUEUE,
+            workflows=[SessionWorkflow],
+            activities=[
+                turns.open_session,
+                turns.fail_session,
+                turns.run_turn,
+                turns.end_turn,
+                turns.abort_turn,
+                turns.answer_question,
+                turns.find_title,
+            ],
+            max_concurrent_activities=settings.turns,
+            max_cached_workflows=settings.cached_workflows,
+            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            graceful_shutdown_timeout=settings.graceful_shutdown,
+        ),
+        Worker(
+            parts.client,
+            task_queue=ORCHESTRATION_QUEUE,
+            workflows=list(ORCHESTRATION_WORKFLOWS),
+            activities=[
+                sandboxes.load,
+                deletion.purge_session,
+                deletion.purge_harness,
+                deletion.list_sessions,
+                deletion.list_harnesses,
+                deletion.delete_workspace,
+                deletion.purge_project,
+                deletion.list_projects,
+                deletion.purge_user,
+                lifecycles.ensure_sandbox,
+                lifecycles.delete_sandbox,
+                lifecycles.close_session,
+                lifecycles.delete_harness,
+                lifecycles.tear_down_project,
+                sweep.run,
+            ],
+            max_concurrent_activities=settings.turns,
+            max_cached_workflows=settings.cached_workflows,
+            graceful_shutdown_timeout=settings.graceful_shutdown,
+        ),
+        Worker(
+            parts.client,
+            task_queue=SANDBOX_QUEUE,
+            activities=[
+                sandboxes.provision,
+                sandboxes.is_running,
+                sandboxes.stop,
+                sandboxes.fail,
+                sandboxes.remove,
+            ],
+            max_concurrent_activities=settings.sandboxes,
+            graceful_shutdown_timeout=settings.graceful_shutdown,
+        ),
+    ]

@@ -1,0 +1,27 @@
+"""How many things a worker does at once."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WorkerSettings(BaseSettings):
+    """Slots and patience of one worker process; names begin with `CATTERY_WORKER_`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CATTERY_WORKER_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    turns: int = 500
+    """Turns that run at once. A turn past it waits in its queue."""
+    sandboxes: int = 16
+    """Sandboxes that are started or ended at once."""
+    cached_workflows: int = 1_000
+    """Workflows kept in memory, so that their next step needs no replay."""
+    writers: int = 2
+    """Connections that write events; a session's events always take the same one."""
+    graceful_shutdown: timedelta = timedelta(seconds=5)
+    """How long running activities get to hand over when the worker is asked to stop."""
+    ready_file: Path | None = None
+    """Written once the worker polls, for whoever started it."""
