@@ -4,19 +4,21 @@ Bytes go through in both directions without being gathered. What an agent made i
 browser only in a sandbox of its own: whatever its type, it runs no script and has no origin.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, override
 from urllib.parse import quote, unquote_to_bytes
 
 from fastapi import APIRouter, Depends, Query, Request, status
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from api.dependencies import ProjectAccess, ProjectAccessByQuery, Runtime, Settings
 from api.schemas.files import Entry, FileText, PlacedObject, UploadedFile
-from cattery.errors import BadRequestError, CatteryError, TooLargeError
+from cattery.errors import BadRequestError, CatteryError
 from cattery.files.multipart import MAX_DISCARDED_BYTES, UploadedFile as MultipartFile
 from cattery.files.port import Entry as ListedEntry, OpenedFile, Placed, TextContent
+from cattery.files.streams import upload_too_large
 
 UPLOAD_BODY = {
     "requestBody": {
@@ -113,7 +115,7 @@ async def upload_file(
     limit = settings.max_upload_bytes
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit + MAX_DISCARDED_BYTES:
-        raise TooLargeError(f"The file is too large: at most {limit} bytes can be uploaded.")
+        raise upload_too_large(limit)
     upload = open_multipart(request)
     tree = runtime.workspace_files(access.project_id)
     try:
@@ -184,7 +186,15 @@ class StreamedFile(StreamingResponse):
 
 def open_multipart(request: Request) -> MultipartFile:
     """Take the file of a form out of a request as it arrives."""
-    return MultipartFile(request.headers.get("content-type", ""), request.stream())
+    return MultipartFile(request.headers.get("content-type", ""), _receive(request))
+
+
+async def _receive(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for piece in request.stream():
+            yield piece
+    except ClientDisconnect as error:  # nobody reads this answer, and it is no failure of ours
+        raise BadRequestError("The upload broke off before its end. Send it again.") from error
 
 
 def show(opened: OpenedFile) -> StreamedFile:

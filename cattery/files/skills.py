@@ -11,10 +11,12 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
+from cattery.clock import utc_now
 from cattery.errors import CatteryError, ConflictError, UnavailableError
 from cattery.files.archives import MAX_PACKED_BYTES, SKILL_FILE, SkillArchive, too_large
 from cattery.files.beneath import FOLDER, READ_FOLDER, Beneath, Resolution
@@ -31,6 +33,7 @@ from cattery.files.removal import remove_tree
 from cattery.files.syscalls import RENAME_EXCHANGE, RENAME_NOREPLACE, rename_at
 
 _SWAP_TRIES = 100
+_ABANDONED_AFTER = timedelta(days=1)
 
 
 class LocalSkillLibrary:
@@ -93,6 +96,7 @@ class LocalSkillLibrary:
             root_fd = os.open(self._root, FOLDER)
             staged = f"{PRIVATE_PREFIX}{uuid4().hex}"
             try:
+                _sweep(root_fd, self._root)
                 (self._root / staged).mkdir()
                 archive.unpack(self._root / staged)
                 _swap_in(root_fd, staged, archive.slug)
@@ -130,6 +134,15 @@ def _read_skill(beneath: Beneath, slug: str) -> Skill:
     except (OSError, CatteryError):
         reason = f"Its {SKILL_FILE} cannot be read as a file."
     return Skill(shown, shown, "", valid=False, mtime=mtime, reason=reason)
+
+
+def _sweep(root_fd: int, root: Path) -> None:
+    """Delete what uploads left that were killed in the middle."""
+    long_ago = utc_now().timestamp() - _ABANDONED_AFTER.total_seconds()
+    for path in root.glob(f"{PRIVATE_PREFIX}*"):
+        with suppress(FileNotFoundError):
+            if path.lstat().st_mtime < long_ago:
+                remove_tree(root_fd, path.name)
 
 
 def _swap_in(root_fd: int, staged: str, slug: str) -> None:

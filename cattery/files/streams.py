@@ -6,6 +6,7 @@ each object here guards its file descriptor with a lock and can be ended at any 
 """
 
 import asyncio
+import errno
 import os
 import stat
 from collections.abc import AsyncIterator, Callable
@@ -25,6 +26,7 @@ FILE_MODE = 0o664
 FOLDER_MODE = 0o2775
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE_NAMELESS = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
 
 
 class FileChunks(AsyncIterator[bytes]):
@@ -74,7 +76,10 @@ class FileChunks(AsyncIterator[bytes]):
 
 
 class StagedFile:
-    """An upload under way: a hidden file in the target folder that takes its name when complete.
+    """An upload under way: a file in the target folder that gets its name when it is complete.
+
+    It has no name at all until then, so that even a killed process leaves nothing; where the file
+    system has no such files (`O_TMPFILE`), it has a hidden one.
 
     `begin`, `write`, `commit` and `abort` block, and are called in threads. `abort` may come at
     any time, also before a `begin` that is still waiting for its thread; after it, nothing is
@@ -87,22 +92,22 @@ class StagedFile:
         self._name = name
         self._temporary = f"{PRIVATE_PREFIX}{uuid4().hex}"
         self._folder_fd = self._fd = -1
-        self._ended = False
+        self._is_named = self._ended = False
         self._lock = Lock()
         self.path = folder.child(name)
         self.size = 0
 
     def begin(self) -> None:
-        """Open the folder and the hidden file in it."""
+        """Open the folder and a file in it."""
         with self._lock:
             self._require_open()
             with self._beneath as beneath, beneath.folder(self._folder) as fd:
                 self.path = beneath.plain_path(self._folder).child(self._name)
                 self._folder_fd = os.dup(fd)
-                self._fd = os.open(self._temporary, _CREATE, FILE_MODE, dir_fd=fd)
+                self._create()
 
     def write(self, data: bytes) -> None:
-        """Append to the hidden file."""
+        """Append to the file."""
         with self._lock:
             self._require_open()
             view = memoryview(data)
@@ -121,6 +126,10 @@ class StagedFile:
             os.fchmod(self._fd, FILE_MODE | self._old_executable_bits())
             os.fsync(self._fd)
             folder = self._folder_fd
+            if not self._is_named:  # a link cannot replace, a rename can
+                source = f"/proc/self/fd/{self._fd}"
+                os.link(source, self._temporary, dst_dir_fd=folder, follow_symlinks=True)
+                self._is_named = True
             try:
                 os.rename(self._temporary, self._name, src_dir_fd=folder, dst_dir_fd=folder)
             except IsADirectoryError as error:
@@ -130,10 +139,19 @@ class StagedFile:
     def abort(self) -> None:
         """Leave nothing behind; nothing happens after a commit."""
         with self._lock:
-            if self._fd >= 0:
+            if self._is_named and not self._ended:
                 with suppress(OSError):
                     os.unlink(self._temporary, dir_fd=self._folder_fd)
             self._end()
+
+    def _create(self) -> None:
+        try:
+            self._fd = os.open(".", _CREATE_NAMELESS, FILE_MODE, dir_fd=self._folder_fd)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
+                raise
+            self._fd = os.open(self._temporary, _CREATE, FILE_MODE, dir_fd=self._folder_fd)
+            self._is_named = True
 
     def _require_open(self) -> None:
         if self._ended:
@@ -169,15 +187,18 @@ async def store(staged: StagedFile, chunks: AsyncIterator[bytes], *, max_bytes: 
         raise
 
 
+def upload_too_large(max_bytes: int) -> TooLargeError:
+    """Refuse an upload for its size."""
+    return TooLargeError(f"The file is too large: at most {_show_size(max_bytes)} can be uploaded.")
+
+
 async def _write_all(staged: StagedFile, chunks: AsyncIterator[bytes], *, max_bytes: int) -> None:
     buffer = bytearray()
     received = 0
     async for chunk in chunks:
         received += len(chunk)
         if received > max_bytes:
-            raise TooLargeError(
-                f"The file is too large: at most {_show_size(max_bytes)} can be uploaded at once."
-            )
+            raise upload_too_large(max_bytes)
         buffer += chunk
         if len(buffer) >= CHUNK_BYTES:
             await asyncio.to_thread(_explained, staged, staged.write, bytes(buffer))

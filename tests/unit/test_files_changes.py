@@ -1,6 +1,7 @@
 """Changing a tree as the contract says, with the kernel's and with our own resolution."""
 
 import asyncio
+import errno
 import os
 import stat
 import sys
@@ -115,13 +116,36 @@ class TestUpload:
         before = open_files()
         task = asyncio.create_task(tree.upload("", "file", endless(), max_bytes=10**6))
         await started.wait()
-        assert len(held(root)) == 1
-        assert await names(tree) == []  # what is under way is not listed
+        assert held(root) == []  # nor would a killed process leave anything
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert held(root) == []
         assert open_files() == before
+
+    async def test_without_nameless_files_what_is_under_way_is_hidden(
+        self, tree: LocalTree, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real_open = os.open
+
+        def open_without(path: str, flags: int, *args: int, **kw: int) -> int:
+            if flags & os.O_TMPFILE == os.O_TMPFILE:
+                raise OSError(errno.EOPNOTSUPP, "no nameless files here")
+            return real_open(path, flags, *args, **kw)
+
+        async def watching() -> AsyncIterator[bytes]:
+            yield b"x" * 300_000
+            assert await names(tree) == []
+            assert len(held(root)) == 1
+            yield b"y"
+
+        monkeypatch.setattr(os, "open", open_without)
+        with pytest.raises(TooLargeError):
+            await tree.upload("", "file", watching(), max_bytes=300_000)
+        assert held(root) == []
+        await tree.upload("", "file", watching(), max_bytes=300_001)
+        assert held(root) == ["file"]
+        assert (root / "file").stat().st_size == 300_001
 
     async def test_readers_see_the_old_or_the_new_content(
         self, tree: LocalTree, root: Path
@@ -200,13 +224,14 @@ class TestDeleting:
 
     async def test_a_tree_deeper_than_any_path_goes_too(self, tree: LocalTree, root: Path) -> None:
         fd = os.open(root, os.O_PATH)
-        for _ in range(1_500):
-            os.mkdir("deep", dir_fd=fd)
-            below = os.open("deep", os.O_PATH, dir_fd=fd)
+        name = "d" * 200
+        for _ in range(100):
+            os.mkdir(name, dir_fd=fd)
+            below = os.open(name, os.O_PATH, dir_fd=fd)
             os.close(fd)
             fd = below
         os.close(fd)
-        await tree.delete("deep")
+        await tree.delete(name)
         assert held(root) == []
 
     async def test_a_folder_without_write_permission_goes_too(self, root: Path) -> None:
@@ -313,8 +338,6 @@ async def test_renaming_works_where_the_file_system_lacks_renameat2(
     root: Path, monkeypatch: pytest.MonkeyPatch, error: str
 ) -> None:
     def lacking(*_: object) -> None:
-        import errno
-
         raise OSError(getattr(errno, error), "lacking")
 
     monkeypatch.setattr("cattery.files.local_tree.rename_at", lacking)

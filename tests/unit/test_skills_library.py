@@ -1,6 +1,7 @@
 """The skills library: what is accepted, what is refused, and that readers never see a mixture."""
 
 import asyncio
+import errno
 import io
 import os
 import stat
@@ -15,6 +16,7 @@ from cattery.errors import BadRequestError, UnavailableError
 from cattery.files.archives import MAX_PACKED_BYTES
 from cattery.files.port import Skill, UnpackedSkill
 from cattery.files.skills import LocalSkillLibrary
+from cattery.files.syscalls import RENAME_EXCHANGE, rename_at
 
 FRONT = "---\nname: Demo\ndescription: Does things.\n---\nText.\n"
 
@@ -140,7 +142,7 @@ class TestUploading:
             return reads
 
         reading = asyncio.create_task(asyncio.to_thread(read_all))
-        for version in versions * 4:
+        for version in versions * 2:
             await upload(library, version)
             assert (root / "demo" / "SKILL.md").exists()
         done.set()
@@ -165,6 +167,17 @@ class TestUploading:
             await task
         assert held(root) == []
 
+    async def test_what_a_killed_upload_left_is_swept_a_day_later(
+        self, library: LocalSkillLibrary, root: Path
+    ) -> None:
+        for name, moment in ((".cattery-tmp-old", 1_600_000_000), (".cattery-tmp-new", None)):
+            (root / name).mkdir()
+            (root / name / "half").write_text("")
+            os.utime(root / name, (moment, moment) if moment else None)
+        await upload(library, skill())
+        assert sorted(path.name for path in root.iterdir()) == [".cattery-tmp-new", "demo"]
+        assert [entry.name for entry in await library.files.list_folder("")] == ["demo"]
+
     async def test_a_library_that_is_not_there_is_not_ready(self, tmp_path: Path) -> None:
         with pytest.raises(UnavailableError):
             await upload(LocalSkillLibrary(tmp_path / "later"), skill())
@@ -177,10 +190,6 @@ class TestUploading:
         lacking: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        import errno
-
-        from cattery.files.syscalls import RENAME_EXCHANGE, rename_at
-
         def limited(old_fd: int, old: str, new_fd: int, new: str, flags: int) -> None:
             if lacking == "renameat2" or flags == RENAME_EXCHANGE:
                 raise OSError(errno.EINVAL, "lacking")
