@@ -1,0 +1,133 @@
+"""Runs the HTTP process: builds every part from the environment, serves, and ends in order."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from socket import socket
+from types import FrameType
+from typing import override
+
+import structlog
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+from temporalio.client import Client
+
+from api.app import create_app
+from api.site import HealthCheck, SiteFacts, SiteSettings, describe_harness_types
+from api.temporal_lifecycles import TemporalLifecycles
+from cattery.db import engine
+from cattery.events.hub import StreamHub
+from cattery.harnesses.registry import REGISTRY
+from cattery.logs import configure_logging
+from cattery.sandboxes.factory import create_runtime
+from cattery.settings import (
+    ApiSettings,
+    DatabaseSettings,
+    HomeSettings,
+    SandboxSettings,
+    TemporalSettings,
+)
+from cattery.temporal.client import connect
+
+log = structlog.get_logger(__name__)
+
+STREAM_GRACE_SECONDS = 3
+"""How long open requests may take to end once the streams have been told to; all within 10 s."""
+DEMO_HINT = (
+    "No model is configured, so a built-in demo answers. Set ANTHROPIC_API_KEY or OPENAI_API_KEY"
+    " (or a base URL of your own) and start Cattery again."
+)
+
+
+def run() -> None:
+    """Run the HTTP process until it is told to stop. Settings come from the environment."""
+    home = HomeSettings()
+    configure_logging(log_format=home.log_format, level=home.log_level)
+    # uvicorn's own lines bring whole URLs, tokens in queries included.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(home))
+
+
+async def _serve(home: HomeSettings) -> None:
+    settings = ApiSettings()
+    async with _open_parts(home, settings) as (app, hub):
+        config = uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            http="httptools",
+            ws="websockets-sansio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=STREAM_GRACE_SECONDS,
+            ws_max_size=1024 * 1024,
+        )
+        log.info("api_started", host=settings.host, port=settings.port)
+        await _Server(config, hub).serve()
+    log.info("api_stopped")
+
+
+@asynccontextmanager
+async def _open_parts(
+    home: HomeSettings, settings: ApiSettings
+) -> AsyncIterator[tuple[FastAPI, StreamHub]]:
+    database_settings = DatabaseSettings()
+    database = engine.connect(database_settings)
+    hub = StreamHub(database_settings.url.get_secret_value())
+    runtime = create_runtime(home, SandboxSettings(), REGISTRY)
+    client = await connect(TemporalSettings())
+    await hub.start()
+    facts = SiteFacts(
+        version=version("cattery"),
+        isolation=runtime.isolation(),
+        harness_types=describe_harness_types(),
+        demo_model=SiteSettings().demo_model,
+        demo_hint=DEMO_HINT if SiteSettings().demo_model else None,
+    )
+    app = create_app(
+        settings,
+        facts,
+        database,
+        runtime,
+        TemporalLifecycles(client, database),
+        hub,
+        checks={"temporal": _temporal_check(client)},
+    )
+    try:
+        yield app, hub
+    finally:
+        await hub.close()
+        await runtime.close()
+        await database.close()
+
+
+class _Server(uvicorn.Server):
+    """A server that ends the event streams first, so that nobody waits for them."""
+
+    def __init__(self, config: uvicorn.Config, hub: StreamHub) -> None:
+        super().__init__(config)
+        self._hub = hub
+
+    @override
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Ask for an orderly end; unlike uvicorn's own, never raise the signal again after it."""
+        self.should_exit = True
+
+    @override
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        self._hub.end_streams()
+        await super().shutdown(sockets)
+
+
+def _temporal_check(client: Client) -> HealthCheck:
+    async def check() -> None:
+        await client.service_client.check_health()
+
+    return check

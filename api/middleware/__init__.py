@@ -1,0 +1,1 @@
+"""Pure ASGI middleware: none of it buffers, so streams pass through untouched."""

@@ -1,0 +1,114 @@
+"""The one query that decides who sees what: membership is part of the look-up of every id.
+
+What is being deleted is invisible. An admin has no rights in other people's projects.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, literal, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cattery.db.projects import Role, role_of, visible_to
+from cattery.db.tables import HarnessRow, ProjectRow, SessionRow
+from cattery.ids import HarnessId, ProjectId, SessionId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class FoundProject:
+    """A project that a user may see."""
+
+    project_id: ProjectId
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class FoundHarness:
+    """A harness that a user may see; `deleting` is only ever true where it was asked for."""
+
+    harness_id: HarnessId
+    project_id: ProjectId
+    role: Role
+    harness_type: str
+    deleting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSession:
+    """A session that a user may see."""
+
+    session_id: SessionId
+    harness_id: HarnessId
+    project_id: ProjectId
+    role: Role
+    harness_type: str
+
+
+async def find_project(
+    session: AsyncSession, project_id: ProjectId, user_id: UserId
+) -> FoundProject | None:
+    """Look up a project that a user owns or shares."""
+    row = (
+        await session.execute(
+            select(ProjectRow.id, ProjectRow.owner_user_id == user_id).where(
+                ProjectRow.id == project_id, visible_to(user_id)
+            )
+        )
+    ).one_or_none()
+    return FoundProject(ProjectId(row[0]), role_of(row[1])) if row else None
+
+
+async def find_harness(
+    session: AsyncSession, harness_id: HarnessId, user_id: UserId, *, even_deleting: bool = False
+) -> FoundHarness | None:
+    """Look up a harness in a project that a user owns or shares."""
+    deleting: ColumnElement[bool] = HarnessRow.deleting_at.is_not(None)
+    row = (
+        await session.execute(
+            select(
+                HarnessRow.id,
+                HarnessRow.project_id,
+                ProjectRow.owner_user_id == user_id,
+                HarnessRow.type,
+                deleting,
+            )
+            .join(ProjectRow, ProjectRow.id == HarnessRow.project_id)
+            .where(
+                HarnessRow.id == harness_id,
+                or_(literal(even_deleting), ~deleting),
+                visible_to(user_id),
+            )
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    return FoundHarness(HarnessId(row[0]), ProjectId(row[1]), role_of(row[2]), row[3], row[4])
+
+
+async def find_session(
+    session: AsyncSession, session_id: SessionId, user_id: UserId
+) -> FoundSession | None:
+    """Look up a session in a project that a user owns or shares."""
+    row = (
+        await session.execute(
+            select(
+                SessionRow.id,
+                SessionRow.harness_id,
+                HarnessRow.project_id,
+                ProjectRow.owner_user_id == user_id,
+                HarnessRow.type,
+            )
+            .join(HarnessRow, HarnessRow.id == SessionRow.harness_id)
+            .join(ProjectRow, ProjectRow.id == HarnessRow.project_id)
+            .where(
+                SessionRow.id == session_id,
+                SessionRow.deleting_at.is_(None),
+                HarnessRow.deleting_at.is_(None),
+                visible_to(user_id),
+            )
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    return FoundSession(
+        SessionId(row[0]), HarnessId(row[1]), ProjectId(row[2]), role_of(row[3]), row[4]
+    )

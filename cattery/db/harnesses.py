@@ -1,0 +1,200 @@
+"""Every query of the routes about harnesses; what a sandbox does is written by its activities."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cattery.db.feed import announce
+from cattery.db.projects import Role, lock_project, role_of, visible_to
+from cattery.db.states import HarnessStatus
+from cattery.db.tables import HarnessRow, ProjectRow, SessionRow, UserRow
+from cattery.errors import NotFoundError
+from cattery.ids import HarnessId, ProjectId, UserId, new_id
+from cattery.jsontypes import Json, JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessProjectRecord:
+    """The project of a harness."""
+
+    project_id: ProjectId
+    owner_user_id: UserId
+    project_name: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessRecord:
+    """A harness as one of its users sees it."""
+
+    harness_id: HarnessId
+    project_id: ProjectId
+    harness_name: str | None
+    model: str
+    type: str
+    env_vars: JsonObject
+    sandbox_status: HarnessStatus
+    task_name: str | None
+    sandbox_url: str | None
+    access_role: Role
+    owner_username: str
+    created_at: datetime
+    project: HarnessProjectRecord
+    failure: str | None
+    steps: list[Json]
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewHarness:
+    """A harness to be made, checked."""
+
+    name: str | None
+    model: str
+    type: str
+    env_vars: Mapping[str, str]
+
+
+async def create_harness(
+    session: AsyncSession, project_id: ProjectId, user_id: UserId, harness: NewHarness
+) -> HarnessRecord:
+    """Add a harness whose sandbox is about to start.
+
+    Raises:
+        NotFoundError: the project is being deleted.
+    """
+    await lock_project(session, project_id)
+    harness_id = HarnessId(new_id())
+    await session.execute(
+        insert(HarnessRow).values(
+            id=harness_id,
+            project_id=project_id,
+            name=harness.name,
+            type=harness.type,
+            model=harness.model,
+            env_vars=dict(harness.env_vars),
+            status=HarnessStatus.STARTING,
+        )
+    )
+    await announce(session, "harness", harness_id, project_id)
+    return await get_harness(session, harness_id, user_id)
+
+
+async def list_harnesses(
+    session: AsyncSession, project_id: ProjectId, user_id: UserId
+) -> Sequence[HarnessRecord]:
+    """List a project's harnesses, newest first."""
+    return await _select_harnesses(session, user_id, HarnessRow.project_id == project_id)
+
+
+async def get_harness(
+    session: AsyncSession, harness_id: HarnessId, user_id: UserId
+) -> HarnessRecord:
+    """Read a harness as one of its users sees it.
+
+    Raises:
+        NotFoundError: there is none, or it is not the user's.
+    """
+    found = await _select_harnesses(session, user_id, HarnessRow.id == harness_id)
+    if not found:
+        raise NotFoundError("harness")
+    return found[0]
+
+
+async def rename_harness(
+    session: AsyncSession, project_id: ProjectId, harness_id: HarnessId, name: str
+) -> None:
+    """Give a harness another name."""
+    await session.execute(
+        update(HarnessRow)
+        .where(HarnessRow.id == harness_id, HarnessRow.deleting_at.is_(None))
+        .values(name=name)
+    )
+    await announce(session, "harness", harness_id, project_id)
+
+
+async def note_start_requested(
+    session: AsyncSession, project_id: ProjectId, harness_id: HarnessId
+) -> None:
+    """Say at once that a stopped or failed sandbox starts again, so that clients wait for it."""
+    changed = await session.scalar(
+        update(HarnessRow)
+        .where(
+            HarnessRow.id == harness_id,
+            HarnessRow.deleting_at.is_(None),
+            HarnessRow.status.in_([HarnessStatus.IDLE, HarnessStatus.FAILED]),
+        )
+        .values(status=HarnessStatus.STARTING, failure=None, steps=[])
+        .returning(HarnessRow.id)
+    )
+    if changed is not None:
+        await announce(session, "harness", harness_id, project_id)
+
+
+async def tombstone_harness(
+    session: AsyncSession, project_id: ProjectId, harness_id: HarnessId
+) -> None:
+    """Begin the deletion of a harness: it and its sessions are invisible from now on.
+
+    Raises:
+        NotFoundError: somebody else's deletion came first.
+    """
+    marked = await session.scalar(
+        update(HarnessRow)
+        .where(HarnessRow.id == harness_id, HarnessRow.deleting_at.is_(None))
+        .values(deleting_at=func.now())
+        .returning(HarnessRow.id)
+    )
+    if marked is None:
+        raise NotFoundError("harness")
+    await session.execute(
+        update(SessionRow)
+        .where(SessionRow.harness_id == harness_id, SessionRow.deleting_at.is_(None))
+        .values(deleting_at=func.now())
+    )
+    await announce(session, "harness", harness_id, project_id)
+
+
+async def _select_harnesses(
+    session: AsyncSession, user_id: UserId, which: ColumnElement[bool]
+) -> Sequence[HarnessRecord]:
+    rows = await session.execute(
+        select(HarnessRow, ProjectRow, UserRow.username)
+        .join(ProjectRow, ProjectRow.id == HarnessRow.project_id)
+        .join(UserRow, UserRow.id == ProjectRow.owner_user_id)
+        .where(which, HarnessRow.deleting_at.is_(None), visible_to(user_id))
+        .order_by(HarnessRow.created_at.desc(), HarnessRow.id)
+        .execution_options(populate_existing=True)
+    )
+    return [
+        _record(harness, project, owner_username, user_id)
+        for harness, project, owner_username in rows
+    ]
+
+
+def _record(
+    harness: HarnessRow, project: ProjectRow, owner_username: str, user_id: UserId
+) -> HarnessRecord:
+    project_id, owner_user_id = ProjectId(project.id), UserId(project.owner_user_id)
+    return HarnessRecord(
+        harness_id=HarnessId(harness.id),
+        project_id=project_id,
+        harness_name=harness.name,
+        model=harness.model,
+        type=harness.type,
+        env_vars=harness.env_vars,
+        sandbox_status=harness.status,
+        task_name=harness.task_name,
+        sandbox_url=harness.endpoint_url,
+        access_role=role_of(owner_user_id == user_id),
+        owner_username=owner_username,
+        created_at=harness.created_at,
+        project=HarnessProjectRecord(project_id, owner_user_id, project.name, project.created_at),
+        failure=harness.failure,
+        steps=harness.steps,
+        generation=harness.generation,
+    )

@@ -1,0 +1,170 @@
+"""Every query of the routes about sessions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, func, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from cattery.db.feed import announce
+from cattery.db.states import PromptStatus, SessionPhase, SessionStatus
+from cattery.db.tables import HarnessRow, PromptRow, SessionRow, SessionStreamRow
+from cattery.errors import ConflictError, NotFoundError
+from cattery.ids import HarnessId, ProjectId, SessionId, UserId, new_id
+
+SEEN_EVERY = timedelta(minutes=1)
+"""How often at most `last_seen_at` is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """A session as its users see it."""
+
+    session_id: SessionId
+    harness_id: HarnessId
+    status: SessionStatus
+    phase: SessionPhase | None
+    title: str | None
+    harness_session_id: str | None
+    created_at: datetime
+    last_seen_at: datetime | None
+    stopped_at: datetime | None
+    failure: str | None
+    working: bool
+    last_seq: int
+
+
+async def create_session(
+    session: AsyncSession,
+    project_id: ProjectId,
+    harness_id: HarnessId,
+    user_id: UserId,
+    *,
+    theme: str,
+) -> SessionRecord:
+    """Add a session that is about to be opened, with its event log.
+
+    Raises:
+        ConflictError: the harness is being deleted.
+    """
+    harness = await session.scalar(
+        select(HarnessRow.id)
+        .where(HarnessRow.id == harness_id, HarnessRow.deleting_at.is_(None))
+        .with_for_update(read=True)
+    )
+    if harness is None:
+        raise ConflictError("This harness is being deleted. Make another harness for new sessions.")
+    session_id = SessionId(new_id())
+    await session.execute(
+        insert(SessionRow).values(
+            id=session_id,
+            harness_id=harness_id,
+            created_by=user_id,
+            status=SessionStatus.CREATING,
+            theme=theme,
+        )
+    )
+    await session.execute(insert(SessionStreamRow).values(session_id=session_id))
+    await announce(session, "session", session_id, project_id)
+    return await get_session(session, session_id)
+
+
+async def list_sessions(session: AsyncSession, harness_id: HarnessId) -> Sequence[SessionRecord]:
+    """List a harness's sessions, newest first."""
+    return await _select_sessions(session, SessionRow.harness_id == harness_id)
+
+
+async def get_session(session: AsyncSession, session_id: SessionId) -> SessionRecord:
+    """Read a session.
+
+    Raises:
+        NotFoundError: there is none, or it is being deleted.
+    """
+    found = await _select_sessions(session, SessionRow.id == session_id)
+    if not found:
+        raise NotFoundError("session")
+    return found[0]
+
+
+async def note_seen(session: AsyncSession, session_id: SessionId) -> None:
+    """Remember that somebody looks at a session; written at most once a minute."""
+    await session.execute(
+        update(SessionRow)
+        .where(
+            SessionRow.id == session_id,
+            or_(
+                SessionRow.last_seen_at.is_(None),
+                SessionRow.last_seen_at < func.now() - literal(SEEN_EVERY),
+            ),
+        )
+        .values(last_seen_at=func.now())
+    )
+
+
+async def rename_session(
+    session: AsyncSession, project_id: ProjectId, session_id: SessionId, title: str
+) -> SessionRecord:
+    """Give a session another title."""
+    await session.execute(
+        update(SessionRow)
+        .where(SessionRow.id == session_id, SessionRow.deleting_at.is_(None))
+        .values(title=title)
+    )
+    await announce(session, "session", session_id, project_id)
+    return await get_session(session, session_id)
+
+
+async def tombstone_session(
+    session: AsyncSession, project_id: ProjectId, session_id: SessionId
+) -> None:
+    """Begin the deletion of a session: it is invisible from now on.
+
+    Raises:
+        NotFoundError: somebody else's deletion came first.
+    """
+    marked = await session.scalar(
+        update(SessionRow)
+        .where(SessionRow.id == session_id, SessionRow.deleting_at.is_(None))
+        .values(deleting_at=func.now())
+        .returning(SessionRow.id)
+    )
+    if marked is None:
+        raise NotFoundError("session")
+    await announce(session, "session", session_id, project_id)
+
+
+async def _select_sessions(
+    session: AsyncSession, which: ColumnElement[bool]
+) -> Sequence[SessionRecord]:
+    working = (
+        select(PromptRow.id)
+        .where(PromptRow.session_id == SessionRow.id, PromptRow.status != PromptStatus.DONE)
+        .exists()
+    )
+    rows = await session.execute(
+        select(SessionRow, working, func.coalesce(SessionStreamRow.last_seq, 0))
+        .outerjoin(SessionStreamRow, SessionStreamRow.session_id == SessionRow.id)
+        .where(which, SessionRow.deleting_at.is_(None))
+        .order_by(SessionRow.created_at.desc(), SessionRow.id)
+        .execution_options(populate_existing=True)
+    )
+    return [_record(row, working=is_working, last_seq=seq) for row, is_working, seq in rows]
+
+
+def _record(row: SessionRow, *, working: bool, last_seq: int) -> SessionRecord:
+    return SessionRecord(
+        session_id=SessionId(row.id),
+        harness_id=HarnessId(row.harness_id),
+        status=row.status,
+        phase=row.phase,
+        title=row.title,
+        harness_session_id=row.harness_session_id,
+        created_at=row.created_at,
+        last_seen_at=row.last_seen_at,
+        stopped_at=row.stopped_at,
+        failure=row.failure,
+        working=working,
+        last_seq=last_seq,
+    )
