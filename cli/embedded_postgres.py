@@ -14,7 +14,6 @@ import shutil
 import signal
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import quote
 
 import psutil
 
@@ -22,6 +21,7 @@ from cli.errors import CommandError
 from cli.home import Home
 from cli.part_logs import noteworthy_of_postgres
 from cli.probes import postgres_failure
+from cli.stores import embedded_database_url
 from cli.supervisor import Account, Part, bind_to_us
 
 _MAJOR = "18"
@@ -42,7 +42,7 @@ class EmbeddedPostgres:
     @property
     def url(self) -> str:
         """The URL of Cattery's own database. Secret: it carries the password."""
-        return self._url(_ROLE, self._home.secret("database"), _DATABASE)
+        return embedded_database_url(self._home, self._port)
 
     def part(self, env: dict[str, str]) -> Part:
         """Describe the server for the supervisor."""
@@ -130,11 +130,9 @@ class EmbeddedPostgres:
 
     @property
     def _superuser_url(self) -> str:
-        return self._url(_SUPERUSER, self._home.secret("postgres"), "postgres")
-
-    def _url(self, user: str, password: str, database: str) -> str:
-        place = f"127.0.0.1:{self._port}/{database}?sslmode=disable"
-        return f"postgresql://{user}:{quote(password)}@{place}"
+        password = self._home.secret("postgres")
+        place = f"127.0.0.1:{self._port}/postgres?sslmode=disable"
+        return f"postgresql://{_SUPERUSER}:{password}@{place}"
 
     def _make_folder(self, folder: Path) -> None:
         folder.mkdir(mode=0o700)

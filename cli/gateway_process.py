@@ -1,1 +1,48 @@
-"""The model gateway's process: its settings, the token look-up in the database, its signals."""
+"""The model gateway's process: its settings, the tokens in the database, its signals.
+
+It stands here and not in `gateway` so that the gateway itself needs no database to be tested.
+"""
+
+import asyncio
+import signal
+
+from cattery.db.engine import Database, connect
+from cattery.db.sandbox_tokens import DatabaseTokenVerifier
+from cattery.logs import configure_logging
+from cattery.settings import DatabaseSettings, GatewaySettings, HomeSettings
+from cli.configuration import read_settings
+from gateway.server import serve
+from gateway.tokens import SandboxPrincipal
+
+
+def run() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    home = read_settings(HomeSettings)
+    configure_logging(log_format=home.log_format, level=home.log_level)
+    settings, database = read_settings(GatewaySettings), read_settings(DatabaseSettings)
+    with asyncio.Runner() as runner:
+        runner.run(_serve(settings, connect(database)))
+
+
+async def _serve(settings: GatewaySettings, database: Database) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await serve(settings, _Verifier(DatabaseTokenVerifier(database)), stop=stop)
+    finally:
+        await database.close()
+
+
+class _Verifier:
+    """Answers in the gateway's own words who a token belongs to."""
+
+    def __init__(self, tokens: DatabaseTokenVerifier) -> None:
+        self._tokens = tokens
+
+    async def verify(self, token: str) -> SandboxPrincipal | None:
+        owner = await self._tokens.verify(token)
+        if owner is None:
+            return None
+        return SandboxPrincipal(owner.harness_id, owner.project_id, owner.generation)

@@ -145,9 +145,9 @@ def gateway() -> None:
 @app.command(rich_help_panel=_CHECK)
 def version() -> None:
     """Print Cattery's version and those of its parts."""
-    from cli.doctor import run_version
+    from cli.doctor import run_version_command
 
-    run_version()
+    run_version_command()
 
 
 @admin.command("reset-password")

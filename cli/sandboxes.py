@@ -1,4 +1,5 @@
 """What commands do with sandboxes, through the port alone: stop them, say how confined they are."""
+
 import asyncio
 
 from cattery.harnesses.registry import REGISTRY

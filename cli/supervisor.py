@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from cattery.clock import utc_now
-from cli.console import Console
+from cli.console import Console, Tone
 from cli.errors import PartFailedError
 from cli.home import Home
 from cli.part_logs import Noteworthy, PartLog, copy_lines, noteworthy_of_ours
@@ -268,8 +268,8 @@ class _Runner:
         if not self._stopping and (text := self._part.noteworthy(line)):
             self._say(text, tone="faint")
 
-    def _say(self, text: str, *, tone: str = "plain") -> None:
-        self._console.row(self._part.name, text, tone=tone)  # type: ignore[arg-type]
+    def _say(self, text: str, *, tone: Tone = "plain") -> None:
+        self._console.row(self._part.name, text, tone=tone)
 
     def _describe_failure(self, ended: str) -> str:
         return f"{self._part.name} could not be started: {ended}. {self._show_tail()}"
@@ -287,9 +287,9 @@ def _describe_end(code: int) -> str:
 
 async def _ends_within(process: Process, within: float, hurry: asyncio.Event | None) -> bool:
     """Wait for a process to end; give up after the time or when hurried."""
-    waits = [asyncio.create_task(process.wait())]
+    waits: list[asyncio.Task[object]] = [asyncio.create_task(process.wait())]
     if hurry is not None:
-        waits.append(asyncio.create_task(hurry.wait()))  # type: ignore[arg-type]
+        waits.append(asyncio.create_task(hurry.wait()))
     await asyncio.wait(waits, timeout=within, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
         wait.cancel()

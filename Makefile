@@ -1,0 +1,111 @@
+# Everything that is done with a clone. `make` alone prints this help; each target installs what it
+# needs first (scripts/install.sh, safe to repeat).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+INSTALL := scripts/install.sh
+export CATTERY_TOOLS ?= $(CURDIR)/.tools
+
+# T narrows tests: make test T=tests/unit, make test T="-k sentence"
+T ?=
+FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay tests/e2e
+PYTHON_FOLDERS := activities api cattery cli gateway tests workers workflows
+
+##@ Run
+
+.PHONY: up down status doctor demo
+up: install web ## Install what is missing, then run all of Cattery here (Ctrl-C stops it)
+	@exec $(BIN)/cattery up
+
+down: install ## Stop it from another terminal
+	@$(BIN)/cattery down
+
+status: install ## Show what runs
+	@$(BIN)/cattery status
+
+doctor: install ## Check every part and tool, and say what to do
+	@$(BIN)/cattery doctor
+
+demo: install ## Tell the story in the terminal, against the running instance
+	@$(BIN)/cattery demo
+
+##@ Install
+
+.PHONY: install install-dev web
+install: ## Python packages and harnesses, pinned, into this clone
+	@$(INSTALL) runtime
+
+install-dev:
+	@$(INSTALL) dev
+
+web: ## Build the web UI into web/dist
+	@$(INSTALL) web
+
+##@ Check
+
+.PHONY: test test-unit test-web test-e2e test-faults test-cluster lint fmt bench
+test: install-dev web ## Run all tests (T=path narrows them to some of the Python tests)
+	@$(INSTALL) browsers
+ifeq ($(strip $(T)),)
+	@cd web && npm test
+	@exec $(BIN)/pytest $(wildcard $(FOLDERS))
+else
+	@exec $(BIN)/pytest $(T)
+endif
+
+test-unit: install-dev ## Run the fast tests only
+	@exec $(BIN)/pytest tests/unit $(T)
+
+test-web: ## Run the web UI's unit tests only
+	@$(INSTALL) web-deps
+	@cd web && npm test
+
+test-e2e: install-dev web ## Run the tests with real processes and a real browser only
+	@$(INSTALL) browsers
+	@exec $(BIN)/pytest tests/e2e $(T)
+
+test-faults: install-dev ## Run the slow tests that break things
+	@exec $(BIN)/pytest -m slow tests/faults $(T)
+
+test-cluster: install-dev ## Run the tests that need a Kubernetes cluster
+	@exec $(BIN)/pytest -m cluster tests/cluster $(T)
+
+lint: install-dev ## Check style, types and layers, of Python and the web UI
+	@$(INSTALL) web-deps
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd web && npm run --silent lint && npm run --silent typecheck
+
+fmt: install-dev ## Format the Python code and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install-dev ## Measure the event path beside a null relay
+	@exec $(BIN)/python -m workers.bench
+
+##@ Maintain
+
+.PHONY: types lock clean help
+types: install-dev ## Write the OpenAPI document and the web UI's types from it
+	@$(INSTALL) web-deps
+	$(BIN)/python -m api.openapi > web/openapi.json
+	cd web && npm run --silent api:types
+
+lock: ## Pin the newest allowed versions of all Python packages (needs uv)
+	requirements/lock.sh
+
+clean: ## Remove everything that was built or installed here; data stays
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf web/node_modules web/dist
+	find $(PYTHON_FOLDERS) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:
+	@awk 'BEGIN { FS = ":.*##" } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-zA-Z0-9_-]+:.*##/ { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
