@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -73,6 +74,7 @@ class Planner:
             harness_type=spec.harness_type,
             generation=spec.generation,
             digest=digest_spec(spec),
+            ticket=secrets.token_hex(16),
             port=port,
             password=password,
             confined=self._is_confined,

@@ -23,6 +23,7 @@ from cattery.sandboxes.supervisor.record import (
     is_locked,
     read_record,
     take_lock,
+    tear_ticket,
     write_record,
 )
 from cattery.sandboxes.supervisor.watch import GRACE_SECONDS
@@ -65,7 +66,9 @@ class LocalSandbox:
         make_private(*(self.folder / name for name in ("home", "tmp", "etc", "log")))
 
     def launch(self, job: Job) -> bool:
-        """Start a supervisor for a job; return `False` where another one stands already.
+        """Start a supervisor for a job, whose ticket was written.
+
+        Return `False` where another one stands already or a later start or stop came between.
 
         Raises:
             SandboxError: it could not even begin.
@@ -101,6 +104,7 @@ class LocalSandbox:
             if time.monotonic() > deadline:
                 raise SandboxError(f"The processes of sandbox {self.folder.name} do not end.")
         try:
+            tear_ticket(self.folder)
             processes.end_marked(f"{self.folder.name}:")
             self._write_ending(ending, reason)
         except TimeoutError as error:

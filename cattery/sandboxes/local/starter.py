@@ -25,7 +25,7 @@ from cattery.sandboxes.port import (
     Step,
     StepName,
 )
-from cattery.sandboxes.supervisor.record import Ending, SandboxRecord
+from cattery.sandboxes.supervisor.record import Ending, SandboxRecord, write_ticket
 from cattery.settings import SandboxSettings
 
 _log = structlog.get_logger(__name__)
@@ -122,6 +122,7 @@ class Starter:
         try:
             password = secrets.token_urlsafe(24)
             job = self._planner.plan(spec, harness, port=port, password=password)
+            write_ticket(sandbox.folder, job.ticket)  # here, not in the thread, which may come late
             won = await asyncio.to_thread(sandbox.launch, job)
             if won:
                 _log.info("sandbox_started", sandbox=job.name, generation=job.generation)

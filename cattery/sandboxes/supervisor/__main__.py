@@ -1,8 +1,9 @@
 """Starts a supervisor: `python -m cattery.sandboxes.supervisor`, with a `Job` on standard input.
 
 The command itself ends as soon as the supervisor, a process of its own session, has taken the
-sandbox's lock and its record is true. Exit codes: 0 it stands; `LOCKED` another one does already;
-anything else, it could not even begin (the sandbox's `log/supervisor.log` says why).
+sandbox's lock and its record is true. Exit codes: 0 it stands; `LOCKED` another one does already,
+or the start was given up meanwhile; anything else, it could not even begin (the sandbox's
+`log/supervisor.log` says why).
 """
 
 import os
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 from cattery.sandboxes.supervisor.job import Job
-from cattery.sandboxes.supervisor.record import take_lock
+from cattery.sandboxes.supervisor.record import holds_ticket, take_lock
 from cattery.sandboxes.supervisor.watch import Watch
 
 LOCKED = 75
@@ -33,7 +34,7 @@ def _supervise(job: Job, answer: int) -> None:
     os.setsid()
     os.chdir("/")
     folder = Path(job.folder)
-    if take_lock(folder) is None:
+    if not folder.is_dir() or take_lock(folder) is None or not holds_ticket(folder, job.ticket):
         os.write(answer, b"-")
         return
     _point_streams_at(folder / "log" / "supervisor.log")

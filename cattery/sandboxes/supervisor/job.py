@@ -12,6 +12,7 @@ class Job:
     Attributes:
         folder: the sandbox's own folder.
         digest: see `SandboxRecord`.
+        ticket: of this start; without it, it no longer counts.
         argv: the whole command, with bubblewrap before it where the sandbox is confined.
         env: the whole environment.
         files: text files to write beneath HOME, by relative path.
@@ -27,6 +28,7 @@ class Job:
     harness_type: str
     generation: int
     digest: str
+    ticket: str
     port: int
     password: str
     confined: bool

@@ -3,6 +3,9 @@
 The supervisor holds the lock for as long as it lives, so that there is never a second one, and
 writes the record under it. The kernel drops the lock with the process, however that ended: a
 record that says `running` without the lock being held tells of a supervisor that was killed.
+
+A supervisor that is still on its way when its start has been given up must not begin: each start
+writes a ticket of its own, which a later start overwrites and a stop tears up.
 """
 
 import fcntl
@@ -15,6 +18,7 @@ from pathlib import Path
 
 RECORD = "sandbox.json"
 LOCK = "lock"
+TICKET = "ticket"
 LOCK_TRIES = 20
 LOCK_PAUSE = 0.01
 """An observer holds the lock for microseconds; a try that meets one is simply repeated."""
@@ -120,3 +124,21 @@ def is_locked(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def write_ticket(folder: Path, ticket: str) -> None:
+    """Make a start the one that counts."""
+    (folder / TICKET).write_text(ticket)
+
+
+def tear_ticket(folder: Path) -> None:
+    """Let no start that is still on its way begin. Call it with the lock held."""
+    (folder / TICKET).unlink(missing_ok=True)
+
+
+def holds_ticket(folder: Path, ticket: str) -> bool:
+    """Tell whether a start still counts. Ask with the lock held."""
+    try:
+        return (folder / TICKET).read_text() == ticket
+    except OSError:
+        return False
