@@ -25,6 +25,7 @@ from api.routes import (
     sessions,
     site,
     skills,
+    socket,
     terminal,
     users,
 )
@@ -120,6 +121,7 @@ def create_bare_app() -> FastAPI:
         prompts,
         history,
         events,
+        socket,
         terminal,
         files,
         skills,

@@ -15,6 +15,9 @@ from cattery.db.tables import AuthSessionRow, UserRow
 from cattery.errors import BadRequestError, ConflictError, ForbiddenError, NotFoundError
 from cattery.ids import AuthSessionId, UserId, new_id
 
+FIRST_USER_LOCK = 0x636174746573
+"""Key of the advisory lock under which the first user is made."""
+
 
 @dataclass(frozen=True, slots=True)
 class SignedInUser:
@@ -122,6 +125,11 @@ async def list_users(session: AsyncSession) -> Sequence[UserRecord]:
 async def any_user_exists(session: AsyncSession) -> bool:
     """Tell whether anybody could sign in."""
     return bool(await session.scalar(select(exists().where(_ALIVE))))
+
+
+async def lock_first_user(session: AsyncSession) -> None:
+    """Let only one transaction at a time make a site's first user."""
+    await session.execute(select(func.pg_advisory_xact_lock(FIRST_USER_LOCK)))
 
 
 async def create_user(
