@@ -2,12 +2,14 @@
 
 import asyncio
 import signal
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 import structlog
 import uvloop
 
 from cattery.db.engine import connect as connect_database
+from cattery.harnesses.port import HarnessType
 from cattery.harnesses.registry import REGISTRY
 from cattery.logs import configure_logging
 from cattery.sandboxes.factory import create_runtime
@@ -20,14 +22,14 @@ from workers.settings import WorkerSettings
 log = structlog.get_logger(__name__)
 
 
-def run() -> None:
+def run(registry: Mapping[str, HarnessType] = REGISTRY) -> None:
     """Run a worker until SIGTERM or SIGINT. Settings come from the environment."""
     home = HomeSettings()
     configure_logging(log_format=home.log_format, level=home.log_level)
-    uvloop.run(_serve(home))
+    uvloop.run(_serve(home, registry))
 
 
-async def _serve(home: HomeSettings) -> None:
+async def _serve(home: HomeSettings, registry: Mapping[str, HarnessType]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -37,11 +39,11 @@ async def _serve(home: HomeSettings) -> None:
         client = await connect_temporal(TemporalSettings())
         database = connect_database(DatabaseSettings())
         stack.push_async_callback(database.close)
-        runtime = create_runtime(home, sandboxes, REGISTRY)
+        runtime = create_runtime(home, sandboxes, registry)
         stack.push_async_callback(runtime.close)
         await ensure_search_attributes(client)
         await ensure_schedules(client)
-        parts = WorkerParts(client, database, runtime, REGISTRY, sandboxes.gateway_url)
+        parts = WorkerParts(client, database, runtime, registry, sandboxes.gateway_url)
         async with running_workers(parts, settings):
             log.info("worker_started", runtime=runtime.name)
             if settings.ready_file:

@@ -1,0 +1,54 @@
+"""The scripted harness as a harness type, for workers in this process and in processes of their own.
+
+`python tests/scripted_type.py` runs a real worker whose registry has this type instead of opencode.
+The sandboxes of such a worker are not confined: the scripted harness needs this very interpreter.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from cattery.harnesses.opencode.launch import VERSION
+from cattery.harnesses.port import HarnessType, Launch, LaunchInput
+from cattery.harnesses.registry import REGISTRY
+
+SCRIPT = Path(__file__).with_name("scripted_harness.py")
+PROMPTS_FILE = "prompts.jsonl"
+"""In the harness's HOME: a line for each prompt that was posted to it."""
+
+
+def launch_scripted(given: LaunchInput) -> Launch:
+    return Launch(
+        argv=(
+            sys.executable,
+            str(SCRIPT),
+            *("--host", given.host, "--port", str(given.port), "--password", given.password),
+            *("--prompts", f"{given.home}/{PROMPTS_FILE}", "--state", f"{given.home}/state.json"),
+        ),
+        env={},
+        files={},
+        links={},
+    )
+
+
+def scripted_type() -> HarnessType:
+    opencode = REGISTRY["opencode"]
+    return HarnessType(
+        id="opencode",
+        display_name="Scripted",
+        transport=opencode.transport,
+        version=VERSION,
+        npm_package=None,
+        launch=launch_scripted,
+        client=opencode.client,
+        translator=opencode.translator,
+        session_of=opencode.session_of,
+    )
+
+
+SCRIPTED: Mapping[str, HarnessType] = {"opencode": scripted_type()}
+
+if __name__ == "__main__":
+    from workers.main import run
+
+    run(SCRIPTED)
