@@ -16,7 +16,10 @@ from cattery.jsontypes import Json, JsonObject
 
 _PLACEHOLDER_TITLES: Final = ("New session - ", "Child session - ")
 STATE_ROLE: Final = "cattery.state"
-_GOES_ON: Final = ("tool-calls", "unknown", "")
+_GOES_ON: Final = ("tool-calls", "unknown")
+"""Ends of a message after which opencode asks the model again. A settled message without any end
+was stopped while the model's request was being tried again.
+"""
 _ENDING_TOOL_ERRORS: Final = ("The user rejected permission", "The user dismissed this question")
 """After these opencode stops, although the message asked for tools."""
 

@@ -81,6 +81,7 @@ class OpencodeTranslator(Translator):
         self._requests: dict[str, QuestionAsked] = {}
         self._usage = Usage()
         self._produced = False
+        self._finished = False
         self._failed = False
         self._ended = False
         self._handlers: Mapping[str, Callable[[JsonObject], list[Translated]]] = {
@@ -105,6 +106,8 @@ class OpencodeTranslator(Translator):
     def translate(self, frame: HarnessFrame) -> list[Translated]:
         kind = text_of(frame, "type")
         properties = object_of(frame, "properties")
+        if self._ended and kind != "session.updated":
+            return []  # a title may still come; all else is another turn's
         handler = self._handlers.get(kind)
         if handler is not None:
             return handler(properties)
@@ -119,25 +122,32 @@ class OpencodeTranslator(Translator):
     @override
     def reconcile(self, history: HarnessHistory) -> list[Translated]:
         turn = find_turn(history, self._prompt)
-        events = self._reconcile_state(find_state(history), prompted=turn is not None)
+        state = find_state(history)
+        events = self._tell_title(text_of(object_of(state, "info"), "title"))
         if turn is None:
             return events
         self._see_prompt(object_of(turn.prompt, "info"))
         self._usage.set_earlier([object_of(message, "info") for message in turn.earlier])
         for message in turn.answers:
             events += self._reconcile_answer(message)
-        events += self._usage.tell()
+        events += [*self._reconcile_waiting(state), *self._usage.tell()]
         return [*events, *self._end()] if turn.is_over else events
 
-    def _reconcile_state(self, state: JsonObject, *, prompted: bool) -> list[Translated]:
-        events = self._tell_title(text_of(object_of(state, "info"), "title"))
-        if not prompted:
-            return events
+    def _reconcile_waiting(self, state: JsonObject) -> list[Translated]:
+        """Take in the open requests of this turn; opencode keeps those of stopped turns as well."""
+        events: list[Translated] = []
         for request in objects_of(state, "questions"):
-            events += self._take_question(request)
+            if self._is_of_turn(request):
+                events += self._take_question(request)
         for request in objects_of(state, "permissions"):
-            events += self._take_permission(request)
+            if self._is_of_turn(request):
+                events += self._take_permission(request)
         return events
+
+    def _is_of_turn(self, request: JsonObject) -> bool:
+        asking = text_of(object_of(request, "tool"), "messageID")
+        session = text_of(request, "sessionID")
+        return session in self._children or asking in self._answers
 
     def _reconcile_answer(self, message: JsonObject) -> list[Translated]:
         info = object_of(message, "info")
@@ -210,10 +220,9 @@ class OpencodeTranslator(Translator):
         if text_of(part, "tool") == QUESTION_TOOL:
             return list(tool_questions(part, child))
         events: list[Translated] = list(tool_events(part, child))
-        if text_of(part, "tool") == "todowrite" and child is None:
-            events += self._take_todos(
-                {**object_of(object_of(part, "state"), "input"), "sessionID": self._session}
-            )
+        planned = object_of(object_of(part, "state"), "input")
+        if text_of(part, "tool") == "todowrite" and child is None and "todos" in planned:
+            events.append(_todos(planned))
         return events
 
     def _take_message(self, properties: JsonObject) -> list[Translated]:
@@ -247,6 +256,7 @@ class OpencodeTranslator(Translator):
         self._answers[message] = self._answers.get(message, False) or is_settled(info)
         if is_summary(info):
             self._summaries.add(message)
+        self._finished = self._finished or bool(text_of(info, "finish"))
         self._usage.take(message, info)
         events = self._tell_error(object_of(info, "error"))
         if is_settled(info):
@@ -280,9 +290,9 @@ class OpencodeTranslator(Translator):
         if self._ended:
             return []
         self._ended = True
-        if self._produced or self._failed:
-            return [TurnEnded()]
-        return [ErrorRaised(EMPTY_ANSWER), TurnEnded()]
+        if self._finished and not self._produced and not self._failed:
+            return [ErrorRaised(EMPTY_ANSWER), TurnEnded()]
+        return [TurnEnded()]
 
     def _take_error(self, properties: JsonObject) -> list[Translated]:
         session = text_of(properties, "sessionID")
@@ -347,9 +357,13 @@ class OpencodeTranslator(Translator):
     def _take_todos(self, properties: JsonObject) -> list[Translated]:
         if text_of(properties, "sessionID") != self._session or self._prompted_at is None:
             return []
-        todos = objects_of(properties, "todos")
-        return [TodosUpdated(tuple((text_of(t, "content"), text_of(t, "status")) for t in todos))]
+        return [_todos(properties)]
 
     def _is_ours(self, session: str) -> bool:
         own = session == self._session or session in self._children
         return own and self._prompted_at is not None
+
+
+def _todos(source: JsonObject) -> TodosUpdated:
+    todos = objects_of(source, "todos")
+    return TodosUpdated(tuple((text_of(t, "content"), text_of(t, "status")) for t in todos))
