@@ -1,0 +1,77 @@
+"""What every test folder shares: a real PostgreSQL, migrated once, empty before each test."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+from pydantic import SecretStr
+
+from cattery.db.engine import Database, connect
+from cattery.db.migrate import upgrade
+from cattery.db.tables import Base
+from cattery.settings import DatabaseSettings
+from tests.postgres_server import running_postgres
+
+EXTERNAL = "CATTERY_TEST_DATABASE_URL"
+"""A server to use instead of our own: a URL whose user may create databases."""
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server: its URL ends in a database that tests leave alone."""
+    external = os.environ.get(EXTERNAL)
+    if external:
+        yield external
+        return
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres_url: str, worker_id: str) -> Iterator[str]:
+    """A database of this test process alone, with every table, empty before each test."""
+    with fresh_database(postgres_url, f"cattery_test_{os.getpid()}_{worker_id}") as url:
+        upgrade(url)
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def empty_tables(request: pytest.FixtureRequest) -> None:
+    """Empty every table before a test that uses the database."""
+    if "database_url" not in request.fixturenames:
+        return
+    url: str = request.getfixturevalue("database_url")
+    with psycopg.connect(url, autocommit=True) as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table.name)))
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The database as the product uses it."""
+    made = connect(DatabaseSettings(url=SecretStr(database_url)))
+    yield made
+    await made.close()
+
+
+class fresh_database:  # noqa: N801 - used like a function
+    """Make a database on a server, and drop it afterwards."""
+
+    def __init__(self, server_url: str, name: str) -> None:
+        self._server_url = server_url
+        self._name = sql.Identifier(name)
+        head, _, _ = server_url.partition("?")
+        self._url = head.rpartition("/")[0] + f"/{name}"
+
+    def __enter__(self) -> str:
+        self._run("CREATE DATABASE {}")
+        return self._url
+
+    def __exit__(self, *_: object) -> None:
+        self._run("DROP DATABASE {} WITH (FORCE)")
+
+    def _run(self, statement: sql.LiteralString) -> None:
+        with psycopg.connect(self._server_url, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(self._name))
