@@ -1,6 +1,7 @@
 """The pieces that the local runtime is made of, each alone."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ from cattery.sandboxes.local.confinement import probe_confinement
 from cattery.sandboxes.local.ports import choose_port, tells_of_taken_port
 from cattery.sandboxes.local.tools import plan_installation
 from cattery.sandboxes.port import SandboxState
+from cattery.sandboxes.supervisor import processes
 from cattery.sandboxes.supervisor.home import lay_out_file, lay_out_link
 from cattery.sandboxes.supervisor.log_file import LogFile, read_tail
 from cattery.sandboxes.supervisor.processes import boot_id
@@ -249,6 +251,23 @@ def test_an_installation_is_current_only_once_it_was_finished(tmp_path: Path) ->
 def test_a_harness_that_is_not_pinned_cannot_be_installed(tmp_path: Path) -> None:
     with pytest.raises(SandboxSetupError, match="abacus is not pinned"):
         plan_installation("abacus", images=IMAGES, tools=tmp_path)
+
+
+def test_descendants_are_found_whichever_way_the_kernel_tells_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with subprocess.Popen(
+        ["sh", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE, text=True
+    ) as shell:
+        assert shell.stdout is not None
+        sleeper = int(shell.stdout.readline())
+        try:
+            for quick in (True, False):
+                monkeypatch.setattr(processes, "_HAS_CHILDREN", quick)
+                assert processes.find_descendants(shell.pid) == [sleeper]
+                assert {shell.pid, sleeper} <= set(processes.find_descendants(os.getpid()))
+        finally:
+            processes.send_signal([sleeper, shell.pid], signal.SIGKILL)
 
 
 def test_a_supervisor_loads_the_standard_library_alone() -> None:

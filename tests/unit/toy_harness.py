@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         if self.path == "/session":
             self.reply([])
         elif self.path == "/event":
@@ -27,7 +27,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.reply({"error": "unknown"}, 404)
 
-    def do_POST(self):
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/session":
             self.reply({"id": "ses_toy"})
@@ -41,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 self.reply({"out": said.getvalue()})
 
-    def reply(self, value, status=200):
+    def reply(self, value: object, status: int = 200) -> None:
         if self.headers["X-Password"] != os.environ["TOY_PASSWORD"]:
             value, status = {"error": "no"}, 401
         data = json.dumps(value).encode()
@@ -51,16 +51,16 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, *args):
-        pass
+    def log_message(self, *_: object) -> None:  # type: ignore[explicit-override]
+        """Say nothing; `typing.override` is too new for the Pythons this must run on."""
 
 
-def log(text):
+def log(text: str) -> None:
     os.write(1, text.encode())
 
 
-def main():
-    exec(os.environ.get("TOY_START", ""))
+def main() -> None:
+    exec(os.environ.get("TOY_START", ""), {"log": log, "os": os, "signal": signal, "sys": sys})
     log("toy harness token " + os.environ["TOY_TOKEN"] + "\n")
     server = ThreadingHTTPServer((os.environ["TOY_HOST"], int(os.environ["PORT"])), Handler)
     server.daemon_threads = True
@@ -68,4 +68,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

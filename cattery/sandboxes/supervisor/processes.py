@@ -10,13 +10,14 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 MARK = "CATTERY_SANDBOX"
 """Environment variable of every process in a sandbox: `<harness id>:<generation>`."""
 
 _PROC = Path("/proc")
+_HAS_CHILDREN = (_PROC / f"self/task/{os.getpid()}/children").exists()
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _KILL_SECONDS = 5.0
 _KILL_PAUSE = 0.02
@@ -48,16 +49,12 @@ def start_ticks(pid: int) -> int | None:
 
 def find_descendants(root: int) -> list[int]:
     """List the living processes beneath one, parents before their children."""
-    parents: dict[int, list[int]] = {}
-    for pid in _all_pids():
-        fields = _read_stat(pid)
-        if fields is not None and fields[0] not in "ZX":
-            parents.setdefault(int(fields[1]), []).append(pid)
+    children = _children_of if _HAS_CHILDREN else _scan_children()
     found: list[int] = []
-    level = parents.get(root, [])
+    level = children(root)
     while level:
-        found += level
-        level = [child for pid in level for child in parents.get(pid, [])]
+        found += [pid for pid in level if start_ticks(pid) is not None]
+        level = [child for pid in level for child in children(pid)]
     return found
 
 
@@ -116,6 +113,26 @@ def send_signal(pids: Iterable[int], number: signal.Signals) -> None:
 def _control_process(option: int, value: int) -> None:
     if _LIBC.prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl option {option} was refused")
+
+
+def _children_of(pid: int) -> list[int]:
+    """Ask the kernel for the children of a process, which costs little on a busy machine."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in (_PROC / str(pid) / "task").iterdir():
+            with contextlib.suppress(OSError):
+                found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def _scan_children() -> Callable[[int], list[int]]:
+    """Do the same for kernels that cannot tell, by looking at every process once."""
+    children: dict[int, list[int]] = {}
+    for pid in _all_pids():
+        fields = _read_stat(pid)
+        if fields is not None:
+            children.setdefault(int(fields[1]), []).append(pid)
+    return lambda pid: children.get(pid, [])
 
 
 def _all_pids() -> Iterator[int]:

@@ -1,0 +1,193 @@
+"""A temporary installation with a scripted harness, for the tests of sandbox runtimes."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import override
+
+import aiohttp
+import pytest
+
+from cattery.harnesses.http_client import HttpHarnessClient
+from cattery.harnesses.port import (
+    HarnessEndpoint,
+    HarnessType,
+    Launch,
+    LaunchInput,
+    Translator,
+    TransportKind,
+)
+from cattery.ids import HarnessId, HarnessMessageId, HarnessSessionId, ProjectId, new_id
+from cattery.sandboxes.local import LocalRuntime
+from cattery.sandboxes.local.confinement import Confinement, probe_confinement
+from cattery.sandboxes.port import (
+    Observation,
+    SandboxRuntime,
+    SandboxSpec,
+    SandboxState,
+    Step,
+)
+from cattery.sandboxes.supervisor import processes
+from cattery.sandboxes.supervisor.record import read_record
+from cattery.settings import SandboxSettings
+
+TOY = Path(__file__).with_name("toy_harness.py")
+SYSTEM_PYTHON = "/usr/bin/python3"
+TOKEN = "gateway-token-0123456789"
+PROBED = probe_confinement()
+MODES = ["confined", "unconfined"]
+
+
+class ToyClient(HttpHarnessClient):
+    def __init__(self, endpoint: HarnessEndpoint) -> None:
+        super().__init__(endpoint)
+        self._secret = endpoint.password or ""
+
+    @override
+    def _headers(self) -> Mapping[str, str]:
+        return {"X-Password": self._secret}
+
+    @override
+    async def fetch_title(self, session: HarnessSessionId) -> str | None:
+        return None
+
+
+def no_translator(_session: HarnessSessionId, _message: HarnessMessageId) -> Translator:
+    raise NotImplementedError("the toy harness has no turns")
+
+
+def toy_type(python: str) -> HarnessType:
+    def launch(given: LaunchInput) -> Launch:
+        return Launch(
+            argv=(python, "-S", "-E", f"{given.tools}/toy/toy_harness.py"),
+            env={
+                "TOY_HOST": given.host,
+                "TOY_PASSWORD": given.password,
+                "TOY_TOKEN": given.gateway_token,
+                "ANTHROPIC_BASE_URL": given.gateway_url,
+            },
+            files={".config/toy/settings.json": '{"toy": true}'},
+            links={".agents/skills": given.skills},
+        )
+
+    return HarnessType(
+        id="toy",
+        display_name="Toy",
+        transport=TransportKind.HTTP,
+        version="1",
+        npm_package=None,
+        launch=launch,
+        client=ToyClient,
+        translator=no_translator,
+    )
+
+
+@dataclass
+class Site:
+    """One installation in a temporary folder; `runtime()` is what another worker would make."""
+
+    home: Path
+    confinement: Confinement
+    harness: HarnessType
+    settings: SandboxSettings = field(
+        default_factory=lambda: SandboxSettings(start_timeout=timedelta(seconds=20))
+    )
+    steps: list[Step] = field(default_factory=list)
+
+    def runtime(self) -> LocalRuntime:
+        return LocalRuntime(
+            self.home,
+            self.home / "tools",
+            self.settings,
+            {"toy": self.harness},
+            confinement=self.confinement,
+        )
+
+    async def report(self, step: Step) -> None:
+        self.steps.append(step)
+
+    async def start(self, spec: SandboxSpec) -> Observation:
+        return await self.runtime().ensure_running(spec, self.report)
+
+    def folder(self, spec: SandboxSpec) -> Path:
+        return self.home / "sandboxes" / str(spec.harness_id)
+
+    def processes(self, spec: SandboxSpec) -> list[int]:
+        record = read_record(self.folder(spec))
+        tree = [] if record is None else processes.find_descendants(record.supervisor_pid)
+        return sorted({*tree, *processes.find_marked(f"{spec.harness_id}:")})
+
+
+@pytest.fixture(name="site", params=MODES)
+async def open_site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
+    confined = request.param == "confined"
+    if confined and (PROBED.bwrap is None or not Path(SYSTEM_PYTHON).exists()):
+        pytest.skip(f"needs bubblewrap and {SYSTEM_PYTHON}: {PROBED.reason}")
+    home = tmp_path / "data"
+    (home / "tools" / "toy").mkdir(parents=True)
+    shutil.copy(TOY, home / "tools" / "toy")
+    made = Site(
+        home=home,
+        confinement=PROBED if confined else Confinement(None, reason="the test says so."),
+        harness=toy_type(SYSTEM_PYTHON if confined else sys.executable),
+    )
+    yield made
+    await made.runtime().stop_all()
+    left = [p for s in made.runtime()._layout.sandbox_ids() for p in processes.find_marked(f"{s}:")]
+    assert left == []
+
+
+def make_spec(*, generation: int = 1, **env: str) -> SandboxSpec:
+    return SandboxSpec(
+        harness_id=HarnessId(new_id()),
+        project_id=ProjectId(new_id()),
+        harness_type="toy",
+        generation=generation,
+        model="claude-sonnet-4-6",
+        env=env,
+        gateway_url="http://127.0.0.1:9",
+        gateway_token=TOKEN,
+    )
+
+
+async def run(observed: Observation, code: str) -> str:
+    """Run Python inside the sandbox and return what it printed."""
+    assert observed.endpoint is not None
+    headers = {"X-Password": observed.endpoint.password or ""}
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.post(f"{observed.endpoint.base_url}/run", json={"code": code}) as response,
+    ):
+        return str((await response.json())["out"]).strip()
+
+
+async def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def wait_for_state(
+    runtime: SandboxRuntime, spec: SandboxSpec, state: SandboxState
+) -> Observation:
+    async with asyncio.timeout(10):
+        while (seen := await runtime.observe(spec.harness_id)).state is not state:
+            await asyncio.sleep(0.02)
+    return seen
+
+
+ORPHAN = """
+import os, signal, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        os.execve({sleep!r}, [{sleep!r}, '6000'], {{}} if {bare} else dict(os.environ))
+    os._exit(0)
+os.wait()
+"""
