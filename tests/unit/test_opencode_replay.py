@@ -190,9 +190,7 @@ def test_wherever_a_worker_takes_over_nothing_is_lost_or_doubled(name: str) -> N
         for cut in range(len(turn.frames) + 1):
             before = stream(turn.translator(), turn.frames[:cut])
             successor = turn.translator()
-            looked_up = successor.reconcile(
-                [*unfinished(turn.history), waiting_at(turn.frames[:cut])]
-            )
+            looked_up = successor.reconcile(history_at(turn, turn.frames[:cut]))
             after = stream(successor, turn.frames[cut:])
 
             taken_over = fold([*before, *looked_up, *after])
@@ -223,25 +221,30 @@ def test_ids_of_parts_tools_and_questions_are_unique_in_a_session() -> None:
                         assert used.setdefault(key, kind) == kind
 
 
-def unfinished(history: Sequence[JsonObject]) -> list[JsonObject]:
-    """Take the ends out of a history, as it was while the turn ran: texts are the final ones."""
-    messages: list[JsonObject] = json.loads(json.dumps(history))
-    for message in messages:
-        info = message["info"]
-        assert isinstance(info, dict)
-        if info["role"] == "assistant":
-            info["time"] = {"created": 1}
-    return messages
+def history_at(turn: RecordedTurn, heard: Sequence[JsonObject]) -> list[JsonObject]:
+    """Take the final history back to when the frames so far were heard; texts stay the final ones.
 
-
-def waiting_at(frames: Sequence[JsonObject]) -> JsonObject:
-    """Make the state entry that the client would have added to the history at that moment."""
+    The ends of later messages are taken out, and what waited for a person then is added.
+    """
+    settled: set[str] = set()
     waiting: JsonObject = {}
-    for frame in frames:
+    for frame in heard:
         properties = frame["properties"]
         assert isinstance(properties, dict)
+        info = properties.get("info")
+        if isinstance(info, dict) and "completed" in json.dumps(info.get("time")):
+            settled.add(str(info["id"]))
         if frame["type"] == "permission.asked":
             waiting[str(properties["id"])] = properties
         elif frame["type"] == "permission.replied":
             waiting.pop(str(properties["requestID"]), None)
-    return {"info": {"role": "cattery.state"}, "permissions": list(waiting.values())}
+    messages: list[JsonObject] = json.loads(json.dumps(turn.history))
+    for message in messages:
+        info = message["info"]
+        assert isinstance(info, dict)
+        if info["role"] == "assistant" and info["id"] not in settled:
+            info["time"] = {"created": 1}
+    return [
+        *messages,
+        {"info": {"role": "cattery.state"}, "permissions": list(waiting.values())},
+    ]
