@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -35,6 +36,7 @@ from tests.unit.sandbox_site import (
     run,
     toy_type,
     wait_for_state,
+    wait_until,
 )
 
 
@@ -226,3 +228,11 @@ async def test_a_harness_that_is_not_installed_is_said_to_be_missing(site: Site)
     site.harness = toy_type("/opt/cattery/tools/nowhere/python")
     with pytest.raises(SandboxSetupError, match=r"Toy is not installed.*make up"):
         await site.start(make_spec())
+
+
+async def test_a_sandbox_whose_folder_was_deleted_ends_by_itself(site: Site) -> None:
+    spec = make_spec()
+    await site.start(spec)
+    tree = site.processes(spec)
+    shutil.rmtree(site.home)
+    await wait_until(lambda: all(processes.start_ticks(pid) is None for pid in tree))

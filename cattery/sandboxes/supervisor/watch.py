@@ -151,6 +151,8 @@ class Watch:
                 over = self._check_limits()
                 if over:
                     return End(Ending.LIMIT, over)
+                if not self._folder.exists():  # nobody could ever find or stop it again
+                    return End(Ending.FAILED, "The sandbox's folder was deleted.")
                 next_look = time.monotonic() + LOOK_SECONDS
 
     def _take_events(self, timeout: float) -> None:
@@ -227,7 +229,8 @@ class Watch:
 
     def _write(self, record: SandboxRecord) -> None:
         self._record = record
-        write_record(self._folder, record)
+        with contextlib.suppress(FileNotFoundError):
+            write_record(self._folder, record)
 
 
 def _first_record(job: Job) -> SandboxRecord:
