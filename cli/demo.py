@@ -173,7 +173,7 @@ class _Story:
             say(f"  /{name}  ({read['size']} bytes)")
             content = read.get("content")
             if isinstance(content, str):
-                say(textwrap.indent(content.rstrip(), "    | "), tone="faint")
+                say(textwrap.indent(content.rstrip(), "    | ", lambda _: True), tone="faint")
         say()
 
 
@@ -184,24 +184,31 @@ class _Printer:
         self._console = console
         self._begun: set[str] = set()
         self._in_text = False
+        self._at_line_start = True
 
     def show(self, event: JsonObject) -> None:
         data = _object(event["data"])
         match event["type"]:
             case "message.delta":
-                if not self._in_text:
-                    self._console.write("\nAgent: ")
-                self._in_text = True
-                self._console.write(_text(data, "text"))
+                self._write(_text(data, "text"))
             case "tool.start" if data["toolId"] not in self._begun:
                 self._begun.add(_text(data, "toolId"))
                 self._line(f"[tool] {data['tool']} …")
             case "tool.done":
                 self._line(f"[tool] {data['tool']} done")
 
+    def _write(self, text: str) -> None:
+        if not self._in_text:
+            self._console.write("\nAgent: ")
+        self._in_text = True
+        self._console.write(text)
+        self._at_line_start = text.endswith("\n")
+
     def _line(self, text: str) -> None:
-        self._console.say(f"\n{text}" if self._in_text else text, tone="faint")
-        self._in_text = False
+        if self._in_text and not self._at_line_start:
+            self._console.say()
+        self._console.say(text, tone="faint")
+        self._in_text, self._at_line_start = False, True
 
 
 class _Site:

@@ -99,7 +99,12 @@ def noteworthy_of_ours(line: str) -> str | None:
 
 
 def noteworthy_of_postgres(line: str) -> str | None:
-    """Show what concerns the server itself; statements that fail are their caller's matter."""
+    """Show what concerns the server itself; statements that fail are their caller's matter.
+
+    That it is not up yet it tells whoever asks, and we ask until it is.
+    """
+    if line.rstrip().endswith("the database system is starting up"):
+        return None
     return line.rstrip() if re.search(r"\b(WARNING|FATAL|PANIC):", line) else None
 
 

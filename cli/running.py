@@ -150,12 +150,9 @@ def end_leftovers(home: Home, *, within: float = 5) -> list[str]:
 
 
 def end_group(pid: int) -> None:
-    """Kill a process and, where it leads one, its process group."""
+    """Kill the process group that a part leads or led: all that it started and did not detach."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        if os.getpgid(pid) == pid:
-            os.killpg(pid, signal.SIGKILL)
-        else:
-            os.kill(pid, signal.SIGKILL)
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _describe_other(lock_file: Path) -> str:

@@ -1,16 +1,13 @@
 """What commands ask of a Temporal server, embedded or external: is it there, is it set up?"""
 
-from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import (
-    AddSearchAttributesRequest,
-    ListSearchAttributesRequest,
-)
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from cattery.settings import TemporalSettings
 from cattery.temporal.client import connect
+from cattery.temporal.schedules import ensure_search_attributes
 from cattery.temporal.search_attributes import SEARCH_ATTRIBUTES
 from cli.errors import CommandError
 
@@ -31,19 +28,8 @@ async def register_search_attributes(settings: TemporalSettings) -> None:
         CommandError: the server cannot be reached, or lacks the namespace.
     """
     client = await _require_server(settings)
-    missing = await _missing(client, settings.namespace)
-    if not missing:
-        return
-    kinds = {
-        name: IndexedValueType.Value(f"INDEXED_VALUE_TYPE_{SEARCH_ATTRIBUTES[name].upper()}")
-        for name in missing
-    }
-    request = AddSearchAttributesRequest(namespace=settings.namespace, search_attributes=kinds)
-    try:
-        await client.operator_service.add_search_attributes(request)
-    except RPCError as error:
-        if error.status is not RPCStatusCode.ALREADY_EXISTS:  # another start was faster
-            raise
+    if await _missing(client, settings.namespace):
+        await ensure_search_attributes(client)
 
 
 async def missing_search_attributes(settings: TemporalSettings) -> list[str]:

@@ -197,7 +197,8 @@ class _Up:
 
     async def _shut_down(self) -> None:
         began = time.monotonic()
-        self._console.say("Stopping.")
+        if self._record.parts:
+            self._console.say("Stopping.")
         workers = [f"worker-{n}" for n in range(1, self._settings.workers + 1)]
         await self._supervisor.stop(["api", *workers], within=_SERVICES_WITHIN)
         with contextlib.suppress(TimeoutError):
@@ -206,7 +207,8 @@ class _Up:
         await self._supervisor.stop(["gateway", "temporal"], within=_STORES_WITHIN)
         await self._supervisor.stop(["postgres"], within=_STORES_WITHIN)
         self._home.run_file.unlink(missing_ok=True)
-        self._console.say(f"Stopped after {time.monotonic() - began:.1f} s.")
+        if self._stop.is_set():
+            self._console.say(f"Stopped after {time.monotonic() - began:.1f} s.")
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
