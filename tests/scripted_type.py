@@ -1,7 +1,7 @@
-"""The scripted harness as a harness type, for workers in this process and in processes of their own.
+"""The scripted harness as a harness type, for workers here and in processes of their own.
 
-`python tests/scripted_type.py` runs a real worker whose registry has this type instead of opencode.
-The sandboxes of such a worker are not confined: the scripted harness needs this very interpreter.
+`python tests/scripted_type.py` runs a real worker that has this type instead of opencode. Its
+sandboxes are not confined: the scripted harness needs this very interpreter.
 """
 
 import sys

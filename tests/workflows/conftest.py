@@ -1,4 +1,4 @@
-"""A worker in this process on a real Temporal server, a real database and real harness processes."""
+"""A worker in this process, on real Temporal, a real database and real harness processes."""
 
 import asyncio
 import shutil
@@ -89,7 +89,7 @@ class Platform:
             events = await self.events(session)
             return sum(e.type == EventType.SESSION_IDLE for e in events) >= count
 
-        await self.until(ended, f"{count} turns to end")
+        await self.until(ended, f"{count} turns to end", timeout=60)
         return await self.events(session)
 
     async def harness_row(self, harness: HarnessId, user: UserId) -> harnesses.HarnessRecord:
