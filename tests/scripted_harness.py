@@ -392,6 +392,7 @@ class Turn:
         }
         self.session.messages.append({"info": info, "parts": [part]})
         self.harness.save()
+        self._tell_session()
         self.harness.say("message.updated", {"sessionID": self.session.id, "info": info})
         self._tell_part(part)
 
@@ -410,13 +411,7 @@ class Turn:
         self._tell_info()
         if self.session.title != TITLE:
             self.session.title = TITLE
-            info: JsonObject = {
-                "id": self.session.id,
-                "title": TITLE,
-                "tokens": _tokens(0),
-                "cost": 0,
-            }
-            self.harness.say("session.updated", {"sessionID": self.session.id, "info": info})
+            self._tell_session()
 
     def _finish(self, *, error: JsonObject | None) -> None:
         self.session.busy -= 1
@@ -434,6 +429,15 @@ class Turn:
         self.harness.save()
         if not self.session.busy:
             self._status("idle")
+
+    def _tell_session(self) -> None:
+        info: JsonObject = {
+            "id": self.session.id,
+            "title": self.session.title,
+            "tokens": _tokens(0),
+            "cost": 0,
+        }
+        self.harness.say("session.updated", {"sessionID": self.session.id, "info": info})
 
     def _tell_info(self) -> None:
         self.harness.say("message.updated", {"sessionID": self.session.id, "info": self.info})
