@@ -1,0 +1,52 @@
+/** This tab's socket and query cache, and how the one keeps the other fresh. */
+import { QueryCache, QueryClient } from '@tanstack/react-query'
+import { ApiError, signedOut } from './client'
+import { Socket, type FeedItem } from './socket'
+import type { Session } from './types'
+
+const RETRIES = 2
+
+export const queryClient = new QueryClient({
+  queryCache: new QueryCache(),
+  defaultOptions: {
+    queries: {
+      staleTime: 15_000,
+      retry: (count, error) => count < RETRIES && !(error instanceof ApiError && error.status >= 400 && error.status < 500),
+    },
+  },
+})
+
+export const socket = new Socket({
+  open: () => new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/api/v1/ws`),
+  signedOut,
+  recovered: () => void queryClient.invalidateQueries(),
+})
+
+/** Something about an object changed: what is shown of it is asked again. */
+export function refresh({ kind, id, project_id: projectId }: FeedItem) {
+  const stale = (...queryKey: unknown[]) => void queryClient.invalidateQueries({ queryKey })
+  if (kind === 'harness') {
+    stale('harness', id)
+    if (projectId) stale('harnesses', projectId)
+  } else if (kind === 'session') {
+    stale('session', id)
+    stale('sessions', ...listOf(id))
+  } else if (kind === 'project') {
+    stale('projects')
+    stale('project', id)
+    stale('members', id)
+    stale('harnesses', id)
+  } else {
+    stale('me')
+    stale('admin-users')
+  }
+}
+
+/** The harness whose list holds this session, or nothing, which then means every list. */
+function listOf(sessionId: string): string[] {
+  const lists = queryClient.getQueriesData<Session[]>({ queryKey: ['sessions'] })
+  const found = lists.find(([, sessions]) => sessions?.some((s) => s.session_id === sessionId))
+  return found ? [String(found[0][1])] : []
+}
+
+socket.onFeed(refresh)

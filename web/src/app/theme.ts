@@ -1,0 +1,77 @@
+/** The look: one brand colour, compact sizes, and the overrides that make Mantine pass AA contrast. */
+import {
+  ActionIcon,
+  Badge,
+  Button,
+  createTheme,
+  Menu,
+  Modal,
+  PasswordInput,
+  Select,
+  Textarea,
+  TextInput,
+  Tooltip,
+  type CSSVariablesResolver,
+  type MantineColorsTuple,
+} from '@mantine/core'
+
+const brand: MantineColorsTuple = [
+  '#e6fcf8',
+  '#d3f5ee',
+  '#a8ebdd',
+  '#7ae0cb',
+  '#54d7bc',
+  '#3cd1b2',
+  '#14b8a6',
+  '#0d9488',
+  '#0b7f76',
+  '#046c64',
+]
+
+export const theme = createTheme({
+  primaryColor: 'brand',
+  primaryShade: { light: 8, dark: 6 },
+  colors: { brand },
+  autoContrast: true,
+  luminanceThreshold: 0.35,
+  fontFamily: '"Geist Variable", system-ui, sans-serif',
+  fontFamilyMonospace: '"Geist Mono Variable", ui-monospace, monospace',
+  defaultRadius: 'md',
+  cursorType: 'pointer',
+  respectReducedMotion: true,
+  fontSizes: { xs: '0.75rem', sm: '0.8125rem', md: '0.875rem', lg: '1rem', xl: '1.25rem' },
+  headings: { fontWeight: '620' },
+  components: {
+    ActionIcon: ActionIcon.extend({ defaultProps: { variant: 'subtle', color: 'gray' } }),
+    Badge: Badge.extend({ defaultProps: { tt: 'none', fw: 500, radius: 'sm' } }),
+    Button: Button.extend({ defaultProps: { size: 'xs' } }),
+    Menu: Menu.extend({ defaultProps: { shadow: 'md', radius: 'md' } }),
+    Modal: Modal.extend({ defaultProps: { centered: true, radius: 'lg' } }),
+    PasswordInput: PasswordInput.extend({ defaultProps: { size: 'sm' } }),
+    Select: Select.extend({ defaultProps: { size: 'sm' } }),
+    Textarea: Textarea.extend({ defaultProps: { size: 'sm' } }),
+    TextInput: TextInput.extend({ defaultProps: { size: 'sm' } }),
+    Tooltip: Tooltip.extend({ defaultProps: { openDelay: 400, withArrow: true, fz: 'xs' } }),
+  },
+})
+
+/** Plain CSS would lose to Mantine's injected style, and its default `dimmed` is 3.3:1. */
+export const cssVariablesResolver: CSSVariablesResolver = () => ({
+  variables: {},
+  light: {
+    '--mantine-color-dimmed': '#5b656d',
+    '--mantine-color-placeholder': '#6b757c',
+    '--mantine-color-error': '#c92a2a',
+    '--mantine-color-text': '#16191b',
+  },
+  dark: {
+    '--mantine-color-dimmed': '#9aa5ab',
+    '--mantine-color-placeholder': '#8b969c',
+    '--mantine-color-body': '#181b1c',
+    '--mantine-color-text': '#e4e8ea',
+    '--mantine-color-default': '#1d2122',
+    '--mantine-color-default-hover': '#24292b',
+    '--mantine-color-default-border': '#343a3d',
+    '--mantine-color-error': '#ff8787',
+  },
+})

@@ -1,0 +1,42 @@
+/** Moments and spans in words. */
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+
+/** Short and relative while it is near, a date once it is not. */
+export function ago(iso: string, now = Date.now()): string {
+  const at = new Date(iso)
+  const gone = now - at.getTime()
+  if (gone < MINUTE) return 'now'
+  if (gone < HOUR) return `${Math.floor(gone / MINUTE)} min`
+  if (gone < DAY) return `${Math.floor(gone / HOUR)} h`
+  if (gone < 7 * DAY) return `${Math.floor(gone / DAY)} d`
+  const sameYear = at.getFullYear() === new Date(now).getFullYear()
+  return at.toLocaleDateString('en', { month: 'short', day: 'numeric', ...(sameYear ? {} : { year: 'numeric' }) })
+}
+
+export const moment = (iso: string) =>
+  new Date(iso).toLocaleString('en', { dateStyle: 'medium', timeStyle: 'short' })
+
+export const clock = (iso: string) => new Date(iso).toLocaleTimeString('en', { hour12: false })
+
+export function span(fromIso: string, toIso: string): string {
+  const ms = Math.max(0, new Date(toIso).getTime() - new Date(fromIso).getTime())
+  if (ms < 1_000) return `${ms} ms`
+  if (ms < MINUTE) return `${(ms / 1_000).toFixed(1)} s`
+  return `${Math.floor(ms / MINUTE)} min ${Math.round((ms % MINUTE) / 1_000)} s`
+}
+
+export function bytes(size: number): string {
+  if (size < 1_024) return `${size} B`
+  const units = ['KB', 'MB', 'GB', 'TB']
+  let value = size
+  let unit = 'B'
+  for (const next of units) {
+    if (value < 1_024) break
+    value /= 1_024
+    unit = next
+  }
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${unit}`
+}

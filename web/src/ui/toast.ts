@@ -1,0 +1,22 @@
+/** Toasts: what was done, and what failed, in the server's own words. */
+import { notifications } from '@mantine/notifications'
+
+export function toastDone(message: string) {
+  notifications.show({ message, color: 'brand' })
+}
+
+export function toastFailure(error: unknown, title = 'That did not work') {
+  const message = error instanceof Error ? error.message : 'Something went wrong. Try again.'
+  notifications.show({ title, message, color: 'red', autoClose: 10_000, role: 'alert' })
+}
+
+/** Do something; tell the person if it fails. True when it worked. */
+export async function attempt(work: () => Promise<unknown>, title?: string): Promise<boolean> {
+  try {
+    await work()
+    return true
+  } catch (error) {
+    toastFailure(error, title)
+    return false
+  }
+}
