@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -72,6 +73,6 @@ class fresh_database:  # noqa: N801 - used like a function
     def __exit__(self, *_: object) -> None:
         self._run("DROP DATABASE {} WITH (FORCE)")
 
-    def _run(self, statement: sql.LiteralString) -> None:
+    def _run(self, statement: LiteralString) -> None:
         with psycopg.connect(self._server_url, autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(self._name))
