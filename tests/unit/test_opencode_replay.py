@@ -208,6 +208,18 @@ def test_no_frame_is_unknown_and_each_names_its_session(name: str) -> None:
         assert turn.session in {session_of(frame) for frame in turn.frames}
 
 
+def test_an_idle_of_the_turn_before_never_ends_this_one() -> None:
+    turn = next(turn for turn in load("think"))
+    late: JsonObject = {"type": "session.idle", "properties": {"sessionID": turn.session}}
+    undisturbed = stream(turn.translator(), turn.frames)
+    done = next(n for n, frame in enumerate(turn.frames) if '"completed"' in json.dumps(frame))
+
+    for place in range(done):
+        disturbed = [*turn.frames[:place], late, *turn.frames[place:]]
+
+        assert stream(turn.translator(), disturbed) == undisturbed
+
+
 def test_ids_of_parts_tools_and_questions_are_unique_in_a_session() -> None:
     for name in NAMES:
         used: dict[str, str] = {}
