@@ -116,10 +116,14 @@ class Site:
     def folder(self, spec: SandboxSpec) -> Path:
         return self.home / "sandboxes" / str(spec.harness_id)
 
-    def processes(self, spec: SandboxSpec) -> list[int]:
+    def supervised(self, spec: SandboxSpec) -> list[int]:
+        """List the processes beneath the one supervisor of the record."""
         record = read_record(self.folder(spec))
-        tree = [] if record is None else processes.find_descendants(record.supervisor_pid)
-        return sorted({*tree, *processes.find_marked(f"{spec.harness_id}:")})
+        return [] if record is None else sorted(processes.find_descendants(record.supervisor_pid))
+
+    def processes(self, spec: SandboxSpec) -> list[int]:
+        """List every process of the sandbox, whoever stands over it."""
+        return sorted({*self.supervised(spec), *processes.find_marked(f"{spec.harness_id}:")})
 
 
 @pytest.fixture(name="site", params=MODES)

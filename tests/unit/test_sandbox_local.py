@@ -53,10 +53,7 @@ async def test_a_supervisor_that_is_killed_takes_its_sandbox_along(site: Site) -
     assert "killed from outside" in failed.reason
 
     again = await site.start(spec)
-    fresh = read_record(site.folder(spec))
-    assert fresh is not None
-    tree = processes.find_descendants(fresh.supervisor_pid)
-    assert sorted(tree) == site.processes(spec), "nothing of the first life is left"
+    assert site.processes(spec) == site.supervised(spec), "nothing of the first life is left"
     assert again.state is SandboxState.RUNNING
 
 
@@ -99,9 +96,7 @@ async def test_a_worker_killed_in_the_middle_of_a_start_loses_and_doubles_nothin
 
     assert {one.state for one in observed} == {SandboxState.RUNNING}
     for spec in specs:
-        record = read_record(site.folder(spec))
-        assert record is not None
-        assert sorted(processes.find_descendants(record.supervisor_pid)) == site.processes(spec)
+        assert site.processes(spec) == site.supervised(spec) != []
 
 
 async def test_a_start_that_is_cancelled_is_taken_up_by_the_next(site: Site) -> None:
@@ -121,9 +116,7 @@ async def test_a_start_that_is_cancelled_is_taken_up_by_the_next(site: Site) -> 
 
     started = await runtime.ensure_running(spec, site.report)
     assert started.state is SandboxState.RUNNING
-    record = read_record(site.folder(spec))
-    assert record is not None
-    assert sorted(processes.find_descendants(record.supervisor_pid)) == site.processes(spec)
+    assert site.processes(spec) == site.supervised(spec)
 
 
 async def test_a_confined_harness_sees_its_own_sandbox_and_nothing_else(
