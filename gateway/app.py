@@ -69,6 +69,7 @@ def create_app(
     app = web.Application()
     app[OPEN_EXCHANGES] = exchanges
     app.cleanup_ctx.append(gateway.lifespan)
+    app.on_response_prepare.append(_name_server)
     app.router.add_route("*", "/{path:.*}", gateway.handle)
     return app
 
@@ -189,6 +190,11 @@ class _Gateway:
             body += chunk
             if len(body) > limit:
                 raise BodyTooLargeError(limit)
+
+
+async def _name_server(_: web.Request, response: web.StreamResponse) -> None:
+    """Say who answers, and not in which versions."""
+    response.headers["Server"] = "cattery-gateway"
 
 
 def _log_crash(error: Exception) -> None:

@@ -27,7 +27,7 @@ def error_events(operation: Operation, error: GatewayError, *, mid_event: bool) 
     Args:
         operation: decides the wire format of the stream.
         error: what ended it.
-        mid_event: whether the bytes so far stop inside an event, which must be closed first.
+        mid_event: whether the lines so far stop inside an event, which must be closed first.
     """
     lead = _END_PARTIAL_EVENT if mid_event else b""
     match operation:

@@ -19,8 +19,12 @@ from gateway.failures import GatewayError
 CLIENT_STALL_SECONDS = 60.0
 """A client that does not read for this long is given up, and its request to the model with it."""
 
+MAX_LINE_BYTES = 1024 * 1024
+"""A line of a stream that is longer goes out before it is complete."""
+
 _TAIL_BYTES = 2048
 _FAREWELL_SECONDS = 2.0
+_EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _JSON: Mapping[str, str] = {"Content-Type": "application/json"}
 
 
@@ -35,7 +39,7 @@ class ClientStalledError(GatewayError):
 
 
 class Reply:
-    """The answer to one request: either `send` once, or `start`, `write`… and `finish`."""
+    """The answer to one request: either `send` once, or `start`, `write`…, `finish`."""
 
     def __init__(self, request: web.Request, endpoint: Endpoint, exchange: Exchange) -> None:
         self._request = request
@@ -46,6 +50,7 @@ class Reply:
         """The answer, as far as there is one."""
         self.tail = b""
         """The last bytes written to the stream."""
+        self._unfinished = b""
         self.bytes_written = 0
 
     def send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
@@ -54,19 +59,31 @@ class Reply:
         self.response = web.Response(status=status, headers=headers, body=body)
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        """Begin a stream; every `write` goes out at once."""
+        """Begin an event stream; every `write` goes out at once."""
         self._stream = self.response = web.StreamResponse(status=status, headers=headers)
         self._stream.headers["X-Accel-Buffering"] = "no"
         await self._stream.prepare(self._request)
 
     async def write(self, chunk: bytes) -> None:
-        """Pass a chunk on as it is, waiting for a client that reads slowly."""
-        if self._stream is None:
-            raise RuntimeError("write() before start()")
-        self._exchange.expect(CLIENT_STALL_SECONDS, ClientStalledError())
-        await self._stream.write(chunk)
-        self.bytes_written += len(chunk)
-        self.tail = (self.tail + chunk)[-_TAIL_BYTES:]
+        """Pass a chunk of an event stream on, all but a last line that is not complete yet.
+
+        Half a line is of no use to a client, and should the stream break there, no error event
+        could follow it: opencode repeats the request for ever on JSON that it cannot parse.
+        Waits for a client that reads slowly.
+        """
+        pending = self._unfinished + chunk if self._unfinished else chunk
+        end = max(pending.rfind(b"\n"), pending.rfind(b"\r")) + 1
+        if len(pending) - end > MAX_LINE_BYTES:
+            end = len(pending)
+        self._unfinished = pending[end:]
+        if end:
+            await self._write_out(pending[:end])
+
+    async def finish(self) -> None:
+        """Pass on what is left of a stream that ended in good order."""
+        if self._unfinished:
+            await self._write_out(self._unfinished)
+            self._unfinished = b""
 
     async def fail(self, error: GatewayError) -> None:
         """Tell the client of a failure in the way that is still open.
@@ -76,11 +93,10 @@ class Reply:
         if self._stream is None:
             self.response = error_response(self._endpoint.family, error)
             return
-        self._stream.force_close()
         if isinstance(error, ClientStalledError):
             self._cut_off()
             return
-        mid_event = bool(self.tail) and not self.tail.endswith((b"\n\n", b"\r\n\r\n"))
+        mid_event = bool(self.tail) and not self.tail.endswith(_EVENT_ENDS)
         events = error_events(self._endpoint.operation, error, mid_event=mid_event)
         try:
             async with asyncio.timeout(_FAREWELL_SECONDS):
@@ -88,6 +104,14 @@ class Reply:
                 await self._stream.write_eof()
         except (TimeoutError, ConnectionError):
             self._cut_off()
+
+    async def _write_out(self, chunk: bytes) -> None:
+        if self._stream is None:
+            raise RuntimeError("write() before start()")
+        self._exchange.expect(CLIENT_STALL_SECONDS, ClientStalledError())
+        await self._stream.write(chunk)
+        self.bytes_written += len(chunk)
+        self.tail = (self.tail + chunk)[-_TAIL_BYTES:]
 
     def _cut_off(self) -> None:
         if self._request.transport is not None:

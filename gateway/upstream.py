@@ -104,6 +104,7 @@ class UpstreamModel:
                 await reply.start(upstream.status, client_headers(upstream.headers))
                 async for chunk in self._chunks(provider, call, upstream):
                     await reply.write(chunk)
+                await reply.finish()
                 _check_complete(call.endpoint, reply)
             else:
                 body = b"".join([c async for c in self._chunks(provider, call, upstream)])

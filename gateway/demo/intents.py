@@ -106,7 +106,7 @@ _LIST = re.compile(
     r"\b(?:list|show|what)\b.*\b(?:files|folder|directory|workspace)\b", re.IGNORECASE
 )
 _FILE_NAME = re.compile(
-    r"(?<![\w/.:@-])((?:[\w.-]+/)*[\w-][\w.-]*\.[A-Za-z][A-Za-z0-9]{0,7})(?![\w/@-])", re.ASCII
+    r"(?<![\w/.:@-])(/?(?:[\w.-]+/)*[\w-][\w.-]*\.[A-Za-z][A-Za-z0-9]{0,7})(?![\w/@-])", re.ASCII
 )
 _CALLED = re.compile(r"\bfile\s+(?:called|named)\s+[`'\"]?([\w.-]+)", re.IGNORECASE)
 _QUOTED_CONTENT = re.compile(

@@ -6,6 +6,7 @@ result in it, and the script goes on from the calls that it finds there.
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import orjson
@@ -116,10 +117,19 @@ def _read_file(conversation: Conversation, intent: ReadFile) -> list[Part]:
     path = _absolute_where_needed(conversation, intent.path)
     call = read_call(conversation.tools, path)
     if conversation.calls:
-        return [_report(conversation.calls[-1], f"read `{intent.path}`", f"`{intent.path}` says:")]
+        last = conversation.calls[-1]
+        read = replace(last, result=_without_markup(last.result))
+        return [_report(read, f"read `{intent.path}`", f"`{intent.path}` says:")]
     if call is None:
         return [_closing(f"I would read `{intent.path}` now, but I was given no tool for it.")]
     return [Text(f"I will read `{intent.path}`.\n\n"), call]
+
+
+def _without_markup(result: str) -> str:
+    """Take a file's text out of what opencode's and claude-code's tools put around it."""
+    inner = re.search(r"<content>\n(.*?)(?:\n\n?\(End of file|\n</content>)", result, re.DOTALL)
+    text = inner[1] if inner else result
+    return re.sub(r"^ *\d+(?:: |→|\t)", "", text, flags=re.MULTILINE) if inner else text
 
 
 def _run_command(conversation: Conversation, intent: RunCommand) -> list[Part]:
@@ -137,7 +147,11 @@ def _run_command(conversation: Conversation, intent: RunCommand) -> list[Part]:
 
 def _ask_user(conversation: Conversation) -> list[Part]:
     if conversation.calls:
-        return [_report(conversation.calls[-1], "ask you", "Thank you. This came back to me:")]
+        last = conversation.calls[-1]
+        chosen = re.findall(r'="([^"]+)"', last.result)
+        if chosen and not last.is_error:
+            return [_closing(f"Thank you. You answered: **{', '.join(chosen)}**. A fine choice.")]
+        return [_report(last, "ask you", "Thank you. This came back to me:")]
     call = question_call(conversation.tools, QUESTION)
     if call is None:
         choices = ", ".join(f"**{label}**" for label, _ in QUESTION.options)
@@ -156,7 +170,7 @@ def _make_plan(conversation: Conversation) -> list[Part]:
     steps = dict(zip(words.PLAN_STEPS, states or (), strict=False))
     call = todo_call(conversation.tools, steps)
     if states is None or call is None:
-        listed = "\n".join(f"1. {step}" for step in words.PLAN_STEPS)
+        listed = "\n".join(f"{n}. {step}" for n, step in enumerate(words.PLAN_STEPS, start=1))
         return [_closing(f"The plan, as far as a demo goes:\n\n{listed}")]
     return [Text("I make a plan.\n\n"), call] if done == 0 else [call]
 

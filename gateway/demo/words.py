@@ -4,8 +4,9 @@ from pathlib import PurePosixPath
 
 NOTICE = (
     "\n\n---\n*This is Cattery's built-in **demo model**: it follows a small script and "
-    "understands very little. For a real model, stop Cattery, set a key with `export ANTHROPIC_API_KEY=…` or "
-    "`export OPENAI_API_KEY=…`, and start it again with `make up`.*"
+    "understands very little. For a real model, stop Cattery, set a key with "
+    "`export ANTHROPIC_API_KEY=…` or `export OPENAI_API_KEY=…`, and start it again with "
+    "`make up`.*"
 )
 
 WELCOME = """\
