@@ -2,6 +2,7 @@
 
 import os
 import sys
+import textwrap
 from typing import Literal
 
 type Tone = Literal["plain", "good", "warning", "bad", "faint", "strong"]
@@ -14,6 +15,9 @@ _CODES: dict[Tone, str] = {
     "faint": "2",
     "strong": "1",
 }
+
+
+_WIDTH = 86
 
 
 class Console:
@@ -31,8 +35,12 @@ class Console:
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
 
     def row(self, label: str, text: str, *, tone: Tone = "plain") -> None:
-        """Print a label and what it stands for, in two columns."""
-        self.say(f"  {label:<12} {self.paint(text, tone)}")
+        """Print a label and what it stands for, in two columns; long texts go over lines."""
+        is_prose = len(text) > _WIDTH and "\n" not in text
+        lines = textwrap.wrap(text, _WIDTH, break_on_hyphens=False) if is_prose else [text]
+        for line in lines:
+            self.say(f"  {label:<12} {self.paint(line, tone)}")
+            label = ""
 
     def write(self, text: str) -> None:
         """Print a piece of a line, for text that streams in."""

@@ -1,26 +1,16 @@
 """What the operator does to the database by hand: migrate it, give a user a new password."""
 
 import asyncio
-import secrets
-import string
 
-from pydantic import SecretStr
-
-from cattery.auth.bootstrap import ensure_admin
-from cattery.auth.passwords import Passwords
+from cattery.auth.bootstrap import ensure_admin, reset_password
 from cattery.auth.usernames import normalise_username
-from cattery.db import users
-from cattery.db.engine import connect
 from cattery.db.migrate import pending, upgrade
-from cattery.settings import DatabaseSettings
+from cattery.errors import NotFoundError
 from cli.configuration import UpSettings, read_home, read_settings
 from cli.console import Console
 from cli.errors import CommandError
 from cli.probes import postgres_failure
 from cli.stores import locate_database
-
-_LETTERS = string.ascii_letters + string.digits
-_PASSWORD_LENGTH = 20
 
 
 def run_migrate() -> None:
@@ -43,33 +33,16 @@ def run_reset_password(username: str) -> None:
     Raises:
         CommandError: there is no such user.
     """
-    password = new_password()
     name = normalise_username(username)
-    asyncio.run(_reset(_require_database(), name, password))
+    try:
+        password = asyncio.run(reset_password(_require_database(), name))
+    except NotFoundError as error:
+        raise CommandError(
+            f"There is no user named {name}. Give the name of one that exists."
+        ) from error
     console = Console()
     console.say(f"The new password of {name} is: {password}", tone="strong")
     console.say("It is not shown again. All earlier sign-ins of this user have ended.")
-
-
-def new_password() -> str:
-    """Make a password of 119 random bits, in letters and digits."""
-    return "".join(secrets.choice(_LETTERS) for _ in range(_PASSWORD_LENGTH))
-
-
-async def _reset(url: str, username: str, password: str) -> None:
-    hashed = await Passwords().hash(password)
-    database = connect(DatabaseSettings(url=SecretStr(url)))
-    try:
-        async with database.write() as session:
-            user = await users.find_user_by_name(session, username)
-            if user is None:
-                raise CommandError(
-                    f"There is no user named {username}. Give the name of one that exists."
-                )
-            await users.set_password(session, user.user_id, hashed)
-            await users.revoke_sign_ins(session, user.user_id)
-    finally:
-        await database.close()
 
 
 def _require_database() -> str:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import textwrap
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -15,15 +16,13 @@ import aiohttp
 import orjson
 from pydantic import SecretStr
 
-from cattery.auth.tokens import TokenClaims, TokenSigner
-from cattery.clock import utc_now
+from cattery.auth.bootstrap import mint_token
 from cattery.db import users
 from cattery.db.engine import connect
 from cattery.jsontypes import Json, JsonObject
 from cattery.settings import DatabaseSettings
 from cli.configuration import UpSettings, read_home, read_settings
 from cli.console import Console
-from cli.database import new_password
 from cli.errors import CommandError
 from cli.home import Home
 from cli.stores import locate_database
@@ -63,22 +62,21 @@ async def _mint_helper_token(home: Home, settings: UpSettings) -> str:
     Whoever can read the data folder and the database may do this anyway.
     """
     secret = os.environ.get("CATTERY_JWT_SECRET") or home.secret("jwt")
-    database = connect(DatabaseSettings(url=SecretStr(locate_database(settings, home))))
+    url = locate_database(settings, home)
+    database = connect(DatabaseSettings(url=SecretStr(url)))
     try:
-        async with database.write() as session:
-            admin = next((u for u in await users.list_users(session) if u.is_admin), None)
-            if admin is None:
-                raise CommandError("There is no admin yet. Make one with: cattery migrate")
-            sign_in = await users.add_sign_in(session, admin.user_id, _HELPER_LIFETIME)
+        async with database.read() as session:
+            admins = [user.username for user in await users.list_users(session) if user.is_admin]
     finally:
         await database.close()
-    signer = TokenSigner(secret, _HELPER_LIFETIME)
-    return signer.sign(TokenClaims(admin.user_id, sign_in), utc_now())
+    if not admins:
+        raise CommandError("There is no admin yet. Make one with: cattery migrate")
+    return await mint_token(url, secret, admins[0], lifetime=_HELPER_LIFETIME)
 
 
 @contextlib.asynccontextmanager
 async def _demo_user(operator: "_Site") -> AsyncIterator[tuple[str, str]]:
-    username, password = f"demo-{uuid4().hex[:8]}", new_password()
+    username, password = f"demo-{uuid4().hex[:8]}", secrets.token_urlsafe(15)
     body: JsonObject = {"username": username, "password": password, "is_admin": False}
     user = await operator.call("POST", "/admin/users", body)
     try:

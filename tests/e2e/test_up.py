@@ -1,0 +1,304 @@
+"""`cattery up` with all its real processes: started, killed, stopped, and started again."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+
+from cli.home import default_tools_folder
+from tests.conftest import fresh_database
+
+COMMAND = [sys.executable, "-P", "-m", "cli.main"]
+READY_WITHIN = 60.0
+STOPPED_WITHIN = 15.0
+KEY = "sk-ant-this-is-the-key"
+
+
+class Up:
+    """One `cattery up` in a data folder of its own, and what it says."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.env = dict(env)
+        self.process = subprocess.Popen(
+            [*COMMAND, "up"],
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def said(self) -> str:
+        return "".join(self._lines)
+
+    def wait_ready(self) -> None:
+        wait_until(lambda: "Ctrl-C stops" in self.said or self.process.poll() is not None, self)
+        assert self.process.poll() is None, self.said
+
+    def part(self, name: str) -> psutil.Process:
+        rows = status(self.env)["parts"]
+        return psutil.Process(next(int(row["pid"]) for row in rows if row["part"] == name))
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
+        began = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(timeout=STOPPED_WITHIN)
+        self._reader.join()
+        return time.monotonic() - began
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join(timeout=10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.append(line)
+
+
+class Machine:
+    """A data folder, a free port, and the environment that commands get."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.port = free_port()
+        kept = ("PATH", "HOME", "LANG")
+        self.env = {name: os.environ[name] for name in kept if name in os.environ} | {
+            "CATTERY_HOME": str(self.home),
+            "CATTERY_PORT": str(self.port),
+            "CATTERY_TOOLS": os.environ.get("CATTERY_TOOLS", str(default_tools_folder())),
+        }
+        self._open = ExitStack()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def up(self, **more: str) -> Up:
+        started = Up(self.home, self.env | more)
+        self._open.callback(started.close)
+        return started
+
+    def run(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *command],
+            env=self.env | more,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def processes(self, folder: Path | None = None) -> list[str]:
+        """Name every process that has to do with the data folder, or one beneath it."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                about = " ".join([*process.cmdline(), *process.environ().values()])
+                if str(folder or self.home) in about and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(f"{process.pid} {process.name()}")
+            except psutil.Error:
+                continue
+        return found
+
+    def log_in(self, password: str) -> int:
+        body = json.dumps({"username": "admin", "password": password}).encode()
+        headers = {"Content-Type": "application/json"}
+        request = Request(f"{self.url}/api/v1/auth/login", body, headers)
+        try:
+            with urlopen(request, timeout=10) as answer:
+                return int(answer.status)
+        except HTTPError as error:
+            error.close()
+            return error.code
+
+    def close(self) -> None:
+        self._open.close()
+        if self.processes():
+            self.run("down")  # ends what a killed supervisor left
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path)
+    yield made
+    made.close()
+
+
+def test_the_story_from_the_first_start_over_a_crash_to_a_clean_end(machine: Machine) -> None:
+    first = machine.up(ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL="http://127.0.0.1:9")
+    first.wait_ready()
+    password = re.findall(r"admin   password: (\S+)", first.said)
+    assert len(password) == 1
+    assert machine.log_in(password[0]) == 200
+    assert stat.S_IMODE(machine.home.stat().st_mode) == 0o700
+    assert_key_is_only_in_the_gateway(first)
+
+    second = machine.run("up")
+    assert second.returncode == 1
+    assert f"Cattery already runs at {machine.url} (process {first.process.pid})" in second.stderr
+
+    old = first.part("gateway")
+    old.kill()
+    wait_until(lambda: "is ready again" in first.said, first)
+    assert re.search(r"gateway +was ended by SIGKILL; starting it again in 0\.5 s", first.said)
+
+    first.process.kill()
+    first.process.wait()
+    again = machine.up()
+    again.wait_ready()
+    assert "password:" not in again.said
+    assert "the built-in demo model answers" in again.said
+    assert machine.log_in(password[0]) == 200
+
+    assert again.stop() < STOPPED_WITHIN
+    assert again.process.returncode == 0
+    assert machine.processes() == []
+
+
+def test_a_crash_in_the_middle_of_a_turn_leaves_nothing_that_a_stop_does_not_end(
+    machine: Machine,
+) -> None:
+    first = machine.up()
+    first.wait_ready()
+    told = machine.run("demo")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "/hello.txt" in told.stdout
+    with telling(machine) as words:
+        wait_until(lambda: "You:" in "".join(words), first)  # its sandbox runs
+        first.process.kill()
+        first.process.wait()
+    assert machine.processes(machine.home / "sandboxes")  # it outlives a crash of ours
+    again = machine.up()
+    again.wait_ready()
+    assert again.stop(signal.SIGINT) < STOPPED_WITHIN
+    assert machine.processes() == []
+
+
+def test_an_external_database_is_used_and_none_is_started(
+    machine: Machine, postgres_url: str
+) -> None:
+    with fresh_database(postgres_url, f"cattery_up_{os.getpid()}") as url:
+        up = machine.up(DATABASE_URL=url)
+        up.wait_ready()
+        assert re.search(r"postgres +external \(DATABASE_URL\)", up.said)
+        rows = status(up.env)["parts"]
+        assert {row["part"] for row in rows} == {"temporal", "gateway", "api", "worker-1"}
+        assert not (machine.home / "postgres").exists()
+        examined = machine.run("doctor", DATABASE_URL=url)
+        assert examined.returncode == 0, examined.stdout
+        assert "external, reachable, all migrations applied" in examined.stdout
+        reset = machine.run("admin", "reset-password", DATABASE_URL=url)
+        found = re.search(r"new password of admin is: (\S+)", reset.stdout)
+        assert found is not None, reset.stderr
+        assert machine.log_in(found[1]) == 200
+        assert machine.run("down").returncode == 0
+        assert up.process.wait(timeout=5) == 0
+
+
+def test_a_database_that_is_not_there_is_said_in_a_sentence(machine: Machine) -> None:
+    url = f"postgresql://u:secret@127.0.0.1:{free_port()}/d"
+    result = machine.run("up", DATABASE_URL=url)
+    assert result.returncode == 1
+    assert "The PostgreSQL of DATABASE_URL cannot be used (" in result.stderr
+    assert "secret" not in result.stdout + result.stderr
+    assert machine.processes() == []
+
+
+def test_a_taken_port_is_said_with_the_remedy(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", machine.port)):
+        result = machine.run("up")
+    assert result.returncode == 1
+    assert f"Port {machine.port} is taken by process {os.getpid()}" in result.stderr
+    assert f"CATTERY_PORT={machine.port + 1}" in result.stderr
+    assert machine.processes() == []
+
+
+def test_without_opencode_nothing_is_started(machine: Machine, tmp_path: Path) -> None:
+    result = machine.run("up", CATTERY_TOOLS=str(tmp_path / "tools"))
+    assert result.returncode == 1
+    assert "opencode is not installed in" in result.stderr
+    assert "make install" in result.stderr
+
+
+def test_without_a_running_instance_commands_say_so(machine: Machine) -> None:
+    assert machine.run("status").returncode == 1
+    assert json.loads(machine.run("status", "--json").stdout)["running"] is False
+    assert "No Cattery runs" in machine.run("down").stdout
+    asked = machine.run("migrate")
+    assert asked.returncode == 1
+    assert "Start it with `cattery up`" in asked.stderr
+
+
+@contextmanager
+def telling(machine: Machine) -> Iterator[list[str]]:
+    """Run `cattery demo` beside, and give what it says so far."""
+    words: list[str] = []
+    prompt = "run sleep 30"
+    with subprocess.Popen(
+        [*COMMAND, "demo", "--prompt", prompt],
+        env=machine.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        stdout = process.stdout
+        assert stdout is not None
+        reader = threading.Thread(target=lambda: words.extend(stdout), daemon=True)
+        reader.start()
+        yield words
+        process.kill()
+        reader.join()
+
+
+def assert_key_is_only_in_the_gateway(up: Up) -> None:
+    for row in status(up.env)["parts"]:
+        environ = psutil.Process(int(row["pid"])).environ()
+        has_key = any(KEY in value for value in environ.values())
+        assert has_key == (row["part"] == "gateway"), row["part"]
+
+
+def status(env: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
+    result = subprocess.run(
+        [*COMMAND, "status", "--json"], env=dict(env), capture_output=True, text=True, check=True
+    )
+    document: dict[str, list[dict[str, str]]] = json.loads(result.stdout)
+    return document
+
+
+def wait_until(condition: Callable[[], bool], up: Up) -> None:
+    deadline = time.monotonic() + READY_WITHIN
+    while not condition():
+        assert time.monotonic() < deadline, up.said
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
