@@ -17,6 +17,8 @@ log = structlog.stdlib.get_logger(__name__)
 
 STOP_PATIENCE: Final = timedelta(seconds=5)
 """What open streams get to end by themselves."""
+BACKLOG: Final = 1024
+"""Connections that may wait to be accepted; past it a client's kernel tries again after 1 s."""
 
 
 async def serve(
@@ -42,7 +44,8 @@ async def serve(
     runner = create_runner(app)
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.gateway_host, settings.gateway_port).start()
+        host, port = settings.gateway_host, settings.gateway_port
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
         log.info("gateway_started", port=settings.gateway_port, is_demo=settings.is_demo)
         if ready is not None:
             ready()
