@@ -17,6 +17,7 @@ from datetime import timedelta
 from multiprocessing.connection import Connection
 
 import aiohttp
+import psutil
 import uvloop
 from aiohttp import web
 from pydantic import SecretStr
@@ -53,6 +54,7 @@ def main() -> None:
     gateway, gateway_port = _start(_gate, provider_port, tokens)
     try:
         uvloop.run(_measure(streams, provider_port, gateway_port, tokens))
+        _print_cost(gateway.pid, 2 * streams * CHUNKS)
     finally:
         for process in (gateway, provider):
             process.terminate()
@@ -67,6 +69,15 @@ async def _measure(streams: int, provider: int, gateway: int, tokens: list[str])
     for name, samples in (("direct", direct), ("gateway", through)):
         first, chunk = _percentiles(samples.first), _percentiles(samples.chunk)
         sys.stdout.write(f"{name:8} first byte {first}   chunk {chunk}\n")
+
+
+def _print_cost(pid: int | None, chunks: int) -> None:
+    """Print what no load on the machine changes much: the gateway's own time and memory."""
+    used = psutil.Process(pid)
+    seconds = sum(used.cpu_times()[:2])
+    megabytes = used.memory_info().rss / 1024**2
+    per_thousand = seconds / chunks * 1000
+    sys.stdout.write(f"gateway  {per_thousand:.3f} CPU s per 1,000 chunks, {megabytes:.0f} MiB\n")
 
 
 def _percentiles(values: list[float]) -> str:
