@@ -1,3 +1,64 @@
+/** What this site runs on: version, model, isolation, harness types, the way to Temporal's own UI. */
+import { Anchor } from '@mantine/core'
+import { useDocumentTitle } from '@mantine/hooks'
+import { useQuery } from '@tanstack/react-query'
+import { Ban, CircleCheck } from 'lucide-react'
+import { queries } from '../api/queries'
+import { Loaded } from '../ui/Loaded'
+import { Panel } from '../ui/Page'
+import { AdminPage } from './AdminPage'
+import css from './admin.module.css'
+import ui from '../ui/ui.module.css'
+
 export function System() {
-  return null
+  const site = useQuery(queries.site())
+  useDocumentTitle('System · Cattery')
+  return (
+    <AdminPage>
+      <Loaded query={site}>
+        {(data) => (
+          <Panel title="This site">
+            <dl className={ui.facts}>
+              <dt>Version</dt>
+              <dd>{data.version}</dd>
+              <dt>Model</dt>
+              <dd>{data.demo_model ? `demo model. ${data.demo_hint ?? ''}` : 'configured'}</dd>
+              <dt>Sandboxes</dt>
+              <dd>
+                {data.isolation.confined ? 'confined. ' : 'not confined. '}
+                {data.isolation.summary}
+              </dd>
+              <dt>Workflows</dt>
+              <dd>
+                {data.temporal_ui_url ? (
+                  <Anchor fz="sm" href={data.temporal_ui_url} target="_blank" rel="noreferrer" underline="always">
+                    Temporal UI
+                  </Anchor>
+                ) : (
+                  'no address of the Temporal UI is set'
+                )}
+              </dd>
+              <dt>Harnesses</dt>
+              <dd>
+                <ul className={css.types}>
+                  {data.harness_types.map((type) => (
+                    <li key={type.id}>
+                      {type.available ? (
+                        <CircleCheck size={15} className={css.ok} role="img" aria-label="available" />
+                      ) : (
+                        <Ban size={15} className={css.dim} role="img" aria-label="not available" />
+                      )}
+                      <span>
+                        {type.display_name} {!type.available && <span className={css.dim}>{type.reason}</span>}
+                      </span>
+                    </li>
+                  ))}
+                </ul>
+              </dd>
+            </dl>
+          </Panel>
+        )}
+      </Loaded>
+    </AdminPage>
+  )
 }

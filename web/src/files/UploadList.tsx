@@ -1,0 +1,42 @@
+/** The uploads under way, at the foot of the page. */
+import { Progress } from '@mantine/core'
+import { CircleAlert, CircleCheck, X } from 'lucide-react'
+import { IconAction } from '../ui/IconAction'
+import { bytes } from '../ui/time'
+import { clearUploads, useUploads } from './uploads'
+import css from './files.module.css'
+
+export function UploadList() {
+  const uploads = useUploads()
+  if (uploads.length === 0) return null
+  const through = uploads.filter((u) => u.state === 'done' || u.state === 'failed').length
+  return (
+    <section className={css.uploads} aria-label="Uploads">
+      <header>
+        <b aria-live="polite">
+          {through} of {uploads.length} uploaded
+        </b>
+        <IconAction label="Close the list" icon={X} size="sm" onClick={clearUploads} />
+      </header>
+      <ul>
+        {uploads.map((upload) => (
+          <li key={upload.id}>
+            <span className={css.uploadName}>{upload.name}</span>
+            {upload.state === 'done' && <CircleCheck size={15} className={css.okIcon} role="img" aria-label="done" />}
+            {upload.state === 'failed' && <CircleAlert size={15} className={css.badIcon} role="img" aria-label="failed" />}
+            <span className={css.size}>{bytes(upload.size)}</span>
+            {upload.problem && <span className={css.problem}>{upload.problem}</span>}
+            {upload.state === 'sending' && (
+              <Progress
+                className={css.progress}
+                size="xs"
+                value={upload.size ? (100 * upload.sent) / upload.size : 100}
+                aria-label={`Progress of ${upload.name}`}
+              />
+            )}
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}

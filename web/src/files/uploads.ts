@@ -1,0 +1,99 @@
+/** Uploads with their progress, beside whatever page is open; a small store of its own. */
+import { useSyncExternalStore } from 'react'
+import { address, ApiError, refusalFrom, signedOut } from '../api/client'
+
+export interface Upload {
+  id: number
+  name: string
+  size: number
+  sent: number
+  state: 'waiting' | 'sending' | 'done' | 'failed'
+  problem: string | null
+}
+
+/** A file and where it goes. */
+export interface Parcel {
+  file: File
+  folder: string
+}
+
+const AT_ONCE = 3
+
+let uploads: Upload[] = []
+let lastId = 0
+const listeners = new Set<() => void>()
+
+export const useUploads = () => useSyncExternalStore(subscribe, () => uploads)
+
+export function clearUploads() {
+  set(uploads.filter((u) => u.state === 'waiting' || u.state === 'sending'))
+}
+
+/** Send all, a few at once; resolves when the last one is through, failed or not. */
+export async function uploadAll(project: string, parcels: Parcel[]): Promise<void> {
+  const queue = parcels.map((parcel) => ({ parcel, upload: add(parcel.file) }))
+  const work = async () => {
+    for (let next = queue.shift(); next; next = queue.shift()) {
+      const { parcel, upload } = next
+      await send(address(`/projects/${encodeURIComponent(project)}/files/upload`, { path: parcel.folder }), parcel.file, upload.id)
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, work))
+}
+
+async function send(url: string, file: File, id: number) {
+  change(id, { state: 'sending' })
+  try {
+    await post(url, file, (sent) => change(id, { sent }))
+    change(id, { state: 'done', sent: file.size })
+  } catch (error) {
+    change(id, { state: 'failed', problem: error instanceof Error ? error.message : 'It was not sent.' })
+  }
+}
+
+/** `fetch` does not tell how much of a body was sent; XMLHttpRequest does. */
+export function post(url: string, file: File, progress: (sent: number) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const xhr = new XMLHttpRequest()
+    const body = new FormData()
+    body.append('file', file)
+    xhr.upload.addEventListener('progress', (event) => progress(Math.min(event.loaded, file.size)))
+    xhr.addEventListener('load', () => {
+      if (xhr.status < 300) return resolve()
+      if (xhr.status === 401) signedOut()
+      return reject(failureOf(xhr))
+    })
+    xhr.addEventListener('error', () => reject(new ApiError(0, 'The connection broke while it was sent.')))
+    xhr.open('POST', url)
+    xhr.send(body)
+  })
+}
+
+function failureOf(xhr: XMLHttpRequest): ApiError {
+  const fallback = `The server answered ${xhr.status}.`
+  try {
+    return refusalFrom(xhr.status, xhr.responseText, fallback)
+  } catch {
+    return new ApiError(xhr.status, fallback)
+  }
+}
+
+function add(file: File): Upload {
+  const upload: Upload = { id: ++lastId, name: file.name, size: file.size, sent: 0, state: 'waiting', problem: null }
+  set([...uploads, upload])
+  return upload
+}
+
+function change(id: number, what: Partial<Upload>) {
+  set(uploads.map((u) => (u.id === id ? { ...u, ...what } : u)))
+}
+
+function set(next: Upload[]) {
+  uploads = next
+  for (const tell of listeners) tell()
+}
+
+function subscribe(listener: () => void) {
+  listeners.add(listener)
+  return () => void listeners.delete(listener)
+}
