@@ -5,9 +5,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import psycopg
 
@@ -20,7 +21,9 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 @contextmanager
-def running_postgres(folder: Path) -> Iterator[str]:
+def running_postgres(
+    folder: Path, settings: Mapping[str, str] = MappingProxyType(FAST)
+) -> Iterator[str]:
     """Run a server on a free loopback port; it ends with this process, whatever happens."""
     account = embedded_postgres._server_account()
     binaries = embedded_postgres._binaries()
@@ -34,9 +37,9 @@ def running_postgres(folder: Path) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         subprocess.run(bind_to_us(initdb, account), check=True, stdout=log, stderr=log, env={})
         port = _free_port()
-        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", **FAST}
+        given = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", **settings}
         command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port)]
-        command += [f"--{name}={value}" for name, value in settings.items()]
+        command += [f"--{name}={value}" for name, value in given.items()]
         command += ["--max_connections=200"]
         server = subprocess.Popen(bind_to_us(command, account), stdout=log, stderr=log, env={})
         try:
