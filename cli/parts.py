@@ -99,6 +99,8 @@ def worker_part(wiring: Wiring, environ: Mapping[str, str], number: int) -> Part
         **wiring.shared(),
         **wiring.orchestration(),
         "CATTERY_WORKER_READY_FILE": str(ready_file),
+        # Nobody takes its work over while everything stops.
+        "CATTERY_WORKER_GRACEFUL_SHUTDOWN": "PT3S",
     }
 
     async def is_ready() -> bool:

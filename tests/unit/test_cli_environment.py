@@ -95,6 +95,7 @@ def test_what_we_decide_wins_over_the_environment(wiring: Wiring) -> None:
         "CATTERY_TOOLS": str(wiring.tools),
         "CATTERY_GATEWAY_URL": "http://127.0.0.1:4",
         "CATTERY_WORKER_READY_FILE": str(wiring.home.run_folder / "worker-2.ready"),
+        "CATTERY_WORKER_GRACEFUL_SHUTDOWN": "PT3S",
         "DATABASE_URL": "postgresql://u:p@127.0.0.1:1/d",
         "TEMPORAL_ADDRESS": "127.0.0.1:2",
         "TEMPORAL_NAMESPACE": "default",
