@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any, override
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
@@ -99,7 +100,7 @@ def create_app(
 
 def create_bare_app() -> FastAPI:
     """Build the routes and their description without the parts that answer them."""
-    app = FastAPI(
+    app = _App(
         title="Cattery",
         version="1",
         description=DESCRIPTION,
@@ -131,6 +132,28 @@ def create_bare_app() -> FastAPI:
     app.include_router(api)
     app.include_router(site.probes)
     return app
+
+
+class _App(FastAPI):
+    """FastAPI, but with the contract's 400 where FastAPI would document its own 422."""
+
+    @override
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = super().openapi()
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    if operation["responses"].pop("422", None):
+                        operation["responses"].setdefault("400", _BAD_REQUEST)
+            for name in ("HTTPValidationError", "ValidationError"):
+                document["components"]["schemas"].pop(name, None)
+        return super().openapi()
+
+
+_BAD_REQUEST = {
+    "description": "The request is wrong; `message` names the field.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorBody"}}},
+}
 
 
 def _operation_id(route: APIRoute) -> str:

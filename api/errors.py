@@ -6,10 +6,11 @@ from typing import Any
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
-from starlette.routing import Match
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cattery.db.outages import is_database_outage
@@ -76,7 +77,7 @@ async def _render_own_error(_: HTTPConnection, error: Exception) -> JSONResponse
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status >= 500:
-        log.warning("request_was_refused", code=error.code, message=error.message)
+        log.warning("request_was_refused", code=error.code, reason=error.message)
     return error_response(error.status, error.message, error.code, headers)
 
 
@@ -128,8 +129,7 @@ def describe_validation(errors: Sequence[Any]) -> str:
 def _allowed_methods(connection: HTTPConnection) -> set[str]:
     """List the methods of every route that has this path; Starlette names only the first's."""
     methods: set[str] = set()
-    for route in connection.app.router.routes:
-        match, _ = route.matches(connection.scope)
-        if match is not Match.NONE:
-            methods |= getattr(route, "methods", None) or set()
+    for route in iter_route_contexts(connection.app.routes):
+        if route.path and compile_path(route.path)[0].match(connection.scope["path"]):
+            methods |= route.methods or set()
     return methods

@@ -8,6 +8,7 @@ import asyncio
 from asyncio import Semaphore
 
 from pwdlib import PasswordHash
+from pwdlib.exceptions import UnknownHashError
 from pwdlib.hashers import HasherProtocol
 from pwdlib.hashers.argon2 import Argon2Hasher
 
@@ -35,8 +36,14 @@ class Passwords:
         """Compare a password with a stored hash; without one take as long and say no."""
         candidate = password if len(password) <= MAX_LENGTH else ""
         async with self._slots:
-            matches = await asyncio.to_thread(self._hash.verify, candidate, stored or self._decoy)
+            matches = await asyncio.to_thread(self._matches, candidate, stored or self._decoy)
         return matches and stored is not None and candidate == password
+
+    def _matches(self, password: str, stored: str) -> bool:
+        try:
+            return self._hash.verify(password, stored)
+        except UnknownHashError:  # what no hasher of ours made, no password opens
+            return False
 
 
 def check_new_password(password: str) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import override
+from uuid import UUID
 
 import httpx
 from fastapi import FastAPI
 from pwdlib.hashers.argon2 import Argon2Hasher
 
+from api.dependencies import Parts
 from api.lifecycles import Lifecycles
 from cattery.auth.passwords import Passwords
 from cattery.auth.tokens import TokenClaims, TokenSigner
@@ -159,6 +161,11 @@ class Site:
         return httpx.AsyncClient(
             transport=transport, base_url="http://cattery.test", headers=headers
         )
+
+    async def make_workspace(self, project: JsonObject) -> None:
+        """Make a project's workspace, as a worker does when the project is made."""
+        parts: Parts = self.app.state.parts
+        await parts.runtime.create_workspace(ProjectId(UUID(str(project["project_id"]))))
 
     async def close(self) -> None:
         for person in self.people:

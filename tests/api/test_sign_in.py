@@ -130,7 +130,7 @@ def claims_of(person: Person) -> dict[str, object]:
         {"iss": "somebody"},
         {"typ": "refresh"},
         {"exp": utc_now() - timedelta(seconds=40)},
-        {"iat": utc_now() + timedelta(seconds=90)},
+        {"iat": utc_now() + timedelta(days=1)},
         {"sid": str(uuid4())},
         {"sub": str(uuid4())},
         {"sid": "not a uuid"},
