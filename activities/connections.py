@@ -13,14 +13,18 @@ import structlog
 
 from cattery.db.sandbox_rows import HarnessFacts
 from cattery.errors import SandboxError
-from cattery.harnesses.port import HarnessClient, HarnessFrame, HarnessType
-from cattery.ids import HarnessSessionId
+from cattery.harnesses.port import HarnessClient, HarnessEndpoint, HarnessFrame, HarnessType
+from cattery.ids import HarnessId, HarnessSessionId
 
 log = structlog.get_logger(__name__)
 
 QUEUE_FRAMES = 1_024
 """Frames that a turn may have unread. Full means that the reader stops reading, and TCP holds the
 harness back."""
+
+
+LINGER = 30.0
+"""Seconds that a connection stays open after its last turn."""
 
 
 class StreamLostError(SandboxError):
@@ -143,13 +147,20 @@ class HarnessConnection:
             await each.put(frame)
 
 
+type _Key = tuple[HarnessId, int, HarnessEndpoint]
+
+
 class HarnessConnections:
-    """The connections of one worker, one an endpoint, kept while turns use them."""
+    """The connections of one worker, one an endpoint: kept while used, and for a while after.
+
+    A harness whose stream is open already answers the next prompt sooner.
+    """
 
     def __init__(self, registry: Mapping[str, HarnessType]) -> None:
         self._registry = registry
-        self._open: dict[tuple[object, ...], HarnessConnection] = {}
-        self._users: dict[tuple[object, ...], int] = {}
+        self._open: dict[_Key, HarnessConnection] = {}
+        self._users: dict[_Key, int] = {}
+        self._closing: dict[_Key, asyncio.Task[None]] = {}
 
     @asynccontextmanager
     async def use(self, harness: HarnessFacts) -> AsyncIterator[HarnessConnection]:
@@ -165,16 +176,24 @@ class HarnessConnections:
         connection = self._open.get(key)
         if connection is None:
             connection = self._open[key] = HarnessConnection(kind, kind.client(harness.endpoint))
+        if closing := self._closing.pop(key, None):
+            closing.cancel()
         self._users[key] = self._users.get(key, 0) + 1
         try:
             yield connection
         finally:
             self._users[key] -= 1
             if not self._users[key]:
-                del self._users[key], self._open[key]
-                await connection.close()
+                self._closing[key] = asyncio.create_task(self._close_later(key))
 
     async def close(self) -> None:
         """Close every connection."""
+        for closing in self._closing.values():
+            closing.cancel()
         for connection in list(self._open.values()):
             await connection.close()
+
+    async def _close_later(self, key: _Key) -> None:
+        await asyncio.sleep(LINGER)
+        del self._closing[key], self._users[key]
+        await self._open.pop(key).close()

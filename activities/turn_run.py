@@ -16,6 +16,7 @@ mend is raised.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import structlog
@@ -23,10 +24,10 @@ import structlog
 from activities.connections import HarnessConnection, HarnessConnections
 from activities.turn_stream import PostedPrompt, TurnStream
 from cattery.db.engine import Database
-from cattery.db.event_log import Fence, claim_fence, read_events
-from cattery.db.sandbox_rows import HarnessFacts, find_harness
+from cattery.db.event_log import Fence, read_events
+from cattery.db.sandbox_rows import HarnessFacts
 from cattery.db.states import HarnessStatus, PromptStatus
-from cattery.db.turns import SessionFacts, TurnFacts, TurnRows, find_session, find_turn
+from cattery.db.turns import SessionFacts, TurnFacts, TurnRows, find_turn, find_turn_to_run
 from cattery.errors import (
     CatteryError,
     HarnessError,
@@ -45,7 +46,7 @@ from cattery.events.model import (
 )
 from cattery.harnesses.port import HarnessType
 from cattery.ids import HarnessMessageId, HarnessSessionId
-from cattery.jsontypes import Json
+from cattery.jsontypes import Json, JsonObject
 from cattery.sandboxes.port import SandboxRuntime, SandboxState
 from cattery.temporal.messages import SandboxLost, TurnInput, TurnOutcome, TurnResult
 
@@ -66,13 +67,6 @@ class TurnServices:
     registry: Mapping[str, HarnessType]
     owner: str
     """This worker, as the stream's row names it."""
-
-
-class _TurnOverError(Exception):
-    """The turn is over, in the middle of whatever was being done."""
-
-    def __init__(self, outcome: TurnOutcome) -> None:
-        self.outcome = outcome
 
 
 class TurnRun:
@@ -99,67 +93,79 @@ class TurnRun:
         """
         services = self._services
         async with services.database.read() as rows:
-            session = await find_session(rows, self._task.session_id)
-            turn = await find_turn(rows, self._task.prompt_id)
-        if session is None or turn is None or turn.status is PromptStatus.DONE:
+            found = await find_turn_to_run(rows, self._task.prompt_id)
+        if found is None or found[0].status is PromptStatus.DONE:
             return TurnResult(outcome=TurnOutcome.SKIPPED)
+        turn, session, harness = found
         self._is_titled = session.title is not None
-        ledger = await self._claim(turn)
-        if ledger.ended:
-            await self._finish_row(session, turn)
-            return TurnResult(outcome=TurnOutcome.SKIPPED)
-        try:
-            await self._drive(session, turn, ledger)
-        except _TurnOverError as over:
-            return await self._end(session, turn, ledger, over.outcome)
-        except HarnessRejectedError as error:
-            await self.admit(ledger, [ErrorRaised(error.message)])
-        return await self._end(session, turn, ledger, TurnOutcome.COMPLETED)
+        async with AsyncExitStack() as stack:
+            connection = (
+                await stack.enter_async_context(services.connections.use(harness))
+                if harness.status is HarnessStatus.READY
+                else None
+            )
+            message_id = await self._claim(session, turn, connection)
+            ledger = await self._rebuild_ledger(turn)
+            if ledger.ended:
+                await self._finish_row(session, turn)
+                return TurnResult(outcome=TurnOutcome.SKIPPED)
+            outcome = TurnOutcome.COMPLETED
+            try:
+                if turn.stop_requested_by and turn.harness_message_id is None:
+                    outcome = TurnOutcome.ABORTED
+                else:
+                    prompt = _prompt_of(session, turn, message_id)
+                    await self._follow(harness, connection, prompt, ledger)
+            except HarnessRejectedError as error:
+                await self.admit(ledger, [ErrorRaised(error.message)])
+            return await self._end(session, turn, ledger, outcome)
 
     async def flush(self) -> None:
         """Make what was appended durable; nothing where another attempt has the turn."""
         if self._log:
             await self._log.flush()
 
-    async def _claim(self, turn: TurnFacts) -> Ledger:
+    async def _claim(
+        self, session: SessionFacts, turn: TurnFacts, connection: HarnessConnection | None
+    ) -> HarnessMessageId | None:
+        """Take the turn over; from here on an older attempt of it writes nothing."""
         fence = Fence(turn.session_id, turn.turn_no, self._attempt_at)
-        if not await claim_fence(self._services.database, fence, self._services.owner):
+        fresh_id = connection.client.new_message_id() if connection else None
+        async with self._services.database.write() as rows:
+            started = await TurnRows(rows, session).start_turn(
+                turn, fence, self._services.owner, fresh_id
+            )
+        if not started.claimed or started.removed:
             raise FencedOutError(
-                f"Turn {turn.turn_no} of session {turn.session_id} has a later attempt."
+                f"Turn {turn.turn_no} of session {turn.session_id} has a later attempt, or was "
+                "removed."
             )
-        known = await read_events(self._services.database, turn.session_id, turn_no=turn.turn_no)
-        ledger = Ledger(turn.turn_no)
-        ledger.replay(known)
         self._log = self._services.appender.open_turn(fence)
-        if not any(event.type == EventType.TURN_STARTED for event in known):
-            started = NewEvent(
-                EventType.TURN_STARTED,
-                {"turnId": str(turn.prompt_id)},
-                f"started:{turn.turn_no}",
-            )
-            await self._log.append([started])
+        return started.message_id
+
+    async def _rebuild_ledger(self, turn: TurnFacts) -> Ledger:
+        """Take in what the log has of the turn; a turn that never ran has nothing yet."""
+        ledger = Ledger(turn.turn_no)
+        if turn.status is PromptStatus.RUNNING:
+            database = self._services.database
+            ledger.replay(await read_events(database, turn.session_id, turn_no=turn.turn_no))
+        key = f"started:{turn.turn_no}"
+        data: JsonObject = {"turnId": str(turn.prompt_id)}
+        if self._log and not ledger.ended:
+            await self._log.append([NewEvent(EventType.TURN_STARTED, data, key)])
         return ledger
 
-    async def _drive(self, session: SessionFacts, turn: TurnFacts, ledger: Ledger) -> None:
-        """Do steps 3 to 5; returns when the harness is idle."""
-        if turn.stop_requested_by and turn.harness_message_id is None:
-            raise _TurnOverError(TurnOutcome.ABORTED)
-        harness = await self._find_harness(session)
-        if session.harness_session_id is None:
-            raise HarnessSessionGoneError("The session has not been opened in its harness yet.")
-        async with self._services.connections.use(harness) as connection:
-            message_id = await self._fix_message_id(session, turn, connection)
-            prompt = PostedPrompt(
-                session.harness_session_id,
-                message_id,
-                turn.body,
-                may_be_posted=turn.harness_message_id is not None,
-            )
-            stream = TurnStream(connection, prompt, lambda events: self.admit(ledger, events))
-            await self._follow(harness, stream, ledger)
-
-    async def _follow(self, harness: HarnessFacts, stream: TurnStream, ledger: Ledger) -> None:
+    async def _follow(
+        self,
+        harness: HarnessFacts,
+        connection: HarnessConnection | None,
+        prompt: PostedPrompt,
+        ledger: Ledger,
+    ) -> None:
         """Follow the harness until it is idle, over broken streams; end with the reason if gone."""
+        if connection is None:
+            raise SandboxError(f"The sandbox of harness {harness.harness_id} does not run.")
+        stream = TurnStream(connection, prompt, lambda events: self.admit(ledger, events))
         for delay in (*RECONNECT_DELAYS, None):
             try:
                 return await stream.follow(self._stop_if_asked)
@@ -171,24 +177,6 @@ class TurnRun:
                     return None
             await asyncio.sleep(delay)
         return None
-
-    async def _find_harness(self, session: SessionFacts) -> HarnessFacts:
-        async with self._services.database.read() as rows:
-            harness = await find_harness(rows, session.harness_id)
-        if harness is None or harness.status is not HarnessStatus.READY:
-            raise SandboxError(f"The sandbox of harness {session.harness_id} does not run.")
-        return harness
-
-    async def _fix_message_id(
-        self, session: SessionFacts, turn: TurnFacts, connection: HarnessConnection
-    ) -> HarnessMessageId:
-        async with self._services.database.write() as rows:
-            fixed = await TurnRows(rows, session).start_turn(
-                turn, connection.client.new_message_id()
-            )
-        if fixed is None:
-            raise _TurnOverError(TurnOutcome.SKIPPED)
-        return fixed
 
     async def _stop_if_asked(
         self, connection: HarnessConnection, session: HarnessSessionId
@@ -255,3 +243,18 @@ class TurnRun:
                 self._title = event.title
         if fresh and self._log:
             await self._log.append(fresh)
+
+
+def _prompt_of(
+    session: SessionFacts, turn: TurnFacts, message_id: HarnessMessageId | None
+) -> PostedPrompt:
+    if session.harness_session_id is None:
+        raise HarnessSessionGoneError("The session has not been opened in its harness yet.")
+    if message_id is None:
+        raise SandboxError(f"The sandbox of harness {session.harness_id} does not run.")
+    return PostedPrompt(
+        session.harness_session_id,
+        message_id,
+        turn.body,
+        may_be_posted=turn.harness_message_id is not None,
+    )

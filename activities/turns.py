@@ -112,8 +112,9 @@ class TurnActivities:
                 return
             attempt_at = int(activity.info().current_attempt_scheduled_time.timestamp() * 1e6)
             fence = Fence(task.session_id, turn.turn_no, attempt_at)
-            if not await claim_fence(self._database, fence, self._services.owner):
-                raise SandboxError("The turn is being run by a later attempt.")
+            async with self._database.write() as rows:
+                if not await claim_fence(rows, fence, self._services.owner):
+                    raise SandboxError("The turn is being run by a later attempt.")
             ledger = Ledger(turn.turn_no)
             ledger.replay(await read_events(self._database, task.session_id, turn_no=turn.turn_no))
             events = ledger.admit(ErrorRaised(task.message)) if task.message else []

@@ -12,7 +12,6 @@ from cattery.logs import configure_logging
 from cattery.settings import DatabaseSettings, GatewaySettings, HomeSettings
 from cli.configuration import read_settings
 from gateway.server import serve
-from gateway.tokens import SandboxPrincipal
 
 
 def run() -> None:
@@ -30,19 +29,6 @@ async def _serve(settings: GatewaySettings, database: Database) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        await serve(settings, _Verifier(DatabaseTokenVerifier(database)), stop=stop)
+        await serve(settings, DatabaseTokenVerifier(database), stop=stop)
     finally:
         await database.close()
-
-
-class _Verifier:
-    """Answers in the gateway's own words who a token belongs to."""
-
-    def __init__(self, tokens: DatabaseTokenVerifier) -> None:
-        self._tokens = tokens
-
-    async def verify(self, token: str) -> SandboxPrincipal | None:
-        owner = await self._tokens.verify(token)
-        if owner is None:
-            return None
-        return SandboxPrincipal(owner.harness_id, owner.project_id, owner.generation)

@@ -15,6 +15,7 @@ from datetime import timedelta
 import structlog
 from aiohttp import web
 
+from cattery.auth.sandbox_tokens import SandboxPrincipal
 from cattery.settings import GatewaySettings
 from gateway.demo.model import DemoModel
 from gateway.endpoints import Endpoint, Operation, family_of_path, match_endpoint
@@ -30,7 +31,7 @@ from gateway.failures import (
 from gateway.headers import read_token
 from gateway.model_port import Model, ModelCall
 from gateway.replies import Reply, error_response
-from gateway.tokens import RememberingVerifier, SandboxPrincipal, TokenVerifier
+from gateway.tokens import RememberingVerifier, TokenVerifier
 from gateway.upstream import UpstreamModel, open_session, providers_of
 
 log = structlog.stdlib.get_logger(__name__)

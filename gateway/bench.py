@@ -22,13 +22,12 @@ import uvloop
 from aiohttp import web
 from pydantic import SecretStr
 
-from cattery.auth.sandbox_tokens import new_token
+from cattery.auth.sandbox_tokens import SandboxPrincipal, new_token
 from cattery.ids import HarnessId, ProjectId, new_id
 from cattery.logs import configure_logging
 from cattery.settings import GatewaySettings
 from gateway.app import create_app
 from gateway.server import BACKLOG, create_runner
-from gateway.tokens import SandboxPrincipal
 
 CHUNKS = 100
 PERIOD = timedelta(milliseconds=50)

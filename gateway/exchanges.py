@@ -13,6 +13,7 @@ from datetime import timedelta
 
 import structlog
 
+from cattery.auth.sandbox_tokens import SandboxPrincipal
 from cattery.ids import HarnessId
 from gateway.failures import (
     BadTokenError,
@@ -21,7 +22,7 @@ from gateway.failures import (
     TooManyRequestsError,
     VerifierDownError,
 )
-from gateway.tokens import RememberingVerifier, SandboxPrincipal
+from gateway.tokens import RememberingVerifier
 
 log = structlog.stdlib.get_logger(__name__)
 

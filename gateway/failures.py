@@ -1,7 +1,7 @@
 """What can go wrong between a sandbox and a model, each with the status that ends it well.
 
 The status is chosen for how harnesses react, which matters more here than the letter of HTTP:
-they retry 429 and 5xx (opencode for ever, with growing pauses), claude-code and codex retry 401
+they retry 429 and 5xx (opencode five times, with growing pauses), claude-code and codex retry 401
 too, and all of them take 400 for final and show its message. So what the operator must mend is a
 400, what may pass by itself is a 5xx, and only a bad sandbox token is a 401.
 """

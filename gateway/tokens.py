@@ -11,21 +11,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from cattery.auth.sandbox_tokens import hash_token, looks_like_token
-from cattery.ids import HarnessId, ProjectId
+from cattery.auth.sandbox_tokens import SandboxPrincipal, hash_token, looks_like_token
 
 MAX_REMEMBERED = 4096
 """Tokens kept in memory at once; past it the one that was asked for longest ago goes."""
-
-
-@dataclass(frozen=True, slots=True)
-class SandboxPrincipal:
-    """The sandbox that a request comes from."""
-
-    harness_id: HarnessId
-    project_id: ProjectId
-    generation: int
-    """Counts a harness's sandboxes: a token is for one of them, not for the next."""
 
 
 class TokenVerifier(Protocol):

@@ -8,6 +8,9 @@ import hashlib
 import re
 import secrets
 import string
+from dataclasses import dataclass
+
+from cattery.ids import HarnessId, ProjectId
 
 TOKEN_PREFIX = "ctk_"  # noqa: S105 - the public part of every token
 
@@ -15,6 +18,16 @@ _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _BITS = 256
 _LENGTH = 43  # 62**43 is just over 2**256
 _FORM = re.compile(rf"{TOKEN_PREFIX}[0-9A-Za-z]{{{_LENGTH}}}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxPrincipal:
+    """The sandbox that a token belongs to, and that a model request comes from."""
+
+    harness_id: HarnessId
+    project_id: ProjectId
+    generation: int
+    """Counts a harness's sandboxes: a token is for one of them, not for the next."""
 
 
 def new_token() -> str:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import (
 from cattery.settings import DatabaseSettings
 
 ReadSession = NewType("ReadSession", AsyncSession)
-"""A transaction that only reads; repositories that write do not take it."""
+"""A session that only reads; repositories that write do not take it."""
 
 
 class Database:
@@ -26,6 +26,10 @@ class Database:
         self.url = url
         """libpq URL, for connections of their own such as LISTEN."""
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
+        # A transaction around reads would cost two round trips and give nothing: at READ
+        # COMMITTED each statement has a snapshot of its own anyway.
+        reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._reads = async_sessionmaker(reading, expire_on_commit=False)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncSession]:
@@ -35,8 +39,8 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[ReadSession]:
-        """Open a transaction for reading; nothing in it is ever committed."""
-        async with self._sessions() as session:
+        """Open a session for reading; each statement sees what was committed before it."""
+        async with self._reads() as session:
             yield ReadSession(session)
 
     async def close(self) -> None:

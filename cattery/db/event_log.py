@@ -49,27 +49,28 @@ class BatchRow:
     event: NewEvent
 
 
-async def claim_fence(database: Database, fence: Fence, owner: str) -> bool:
-    """Take over the writing of a session for one attempt; false where a later one has it."""
-    async with database.write() as session:
-        result = await session.execute(
-            text(
-                """
-                UPDATE session_stream SET turn_no = :turn_no, attempt_at = :attempt_at,
-                    owner = :owner
-                WHERE session_id = :session_id
-                  AND (turn_no, attempt_at) <= (:turn_no, :attempt_at)
-                RETURNING 1
-                """
-            ),
-            {
-                "turn_no": fence.turn_no,
-                "attempt_at": fence.attempt_at,
-                "owner": owner,
-                "session_id": fence.session_id,
-            },
-        )
-        return result.first() is not None
+async def claim_fence(session: AsyncSession, fence: Fence, owner: str) -> bool:
+    """Take over the writing of a session for one attempt; false where a later one has it.
+
+    The fence holds from the commit of the caller's transaction on.
+    """
+    result = await session.execute(
+        text(
+            """
+            UPDATE session_stream SET turn_no = :turn_no, attempt_at = :attempt_at, owner = :owner
+            WHERE session_id = :session_id
+              AND (turn_no, attempt_at) <= (:turn_no, :attempt_at)
+            RETURNING 1
+            """
+        ),
+        {
+            "turn_no": fence.turn_no,
+            "attempt_at": fence.attempt_at,
+            "owner": owner,
+            "session_id": fence.session_id,
+        },
+    )
+    return result.first() is not None
 
 
 _APPEND = """

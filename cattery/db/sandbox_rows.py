@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cattery.auth.sandbox_tokens import SandboxPrincipal
 from cattery.db.engine import Database, ReadSession
 from cattery.db.feed import announce
 from cattery.db.states import HarnessStatus
@@ -39,7 +40,7 @@ class HarnessFacts:
 async def find_harness(session: ReadSession, harness_id: HarnessId) -> HarnessFacts | None:
     """Read a harness, also one that is being deleted."""
     row = await session.get(HarnessRow, harness_id)
-    return None if row is None else _facts(row)
+    return None if row is None else harness_facts(row)
 
 
 async def list_live_harnesses(session: ReadSession) -> Sequence[HarnessFacts]:
@@ -49,7 +50,7 @@ async def list_live_harnesses(session: ReadSession) -> Sequence[HarnessFacts]:
             HarnessRow.status.in_([HarnessStatus.STARTING, HarnessStatus.READY])
         )
     )
-    return [_facts(row) for row in rows]
+    return [harness_facts(row) for row in rows]
 
 
 class SandboxRows:
@@ -144,16 +145,7 @@ class SandboxRows:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class TokenOwner:
-    """The sandbox that a live token belongs to."""
-
-    harness_id: HarnessId
-    project_id: ProjectId
-    generation: int
-
-
-async def find_token_owner(database: Database, token_hash: bytes) -> TokenOwner | None:
+async def find_token_owner(database: Database, token_hash: bytes) -> SandboxPrincipal | None:
     """Return whose live token this is; `None` for one that is unknown or revoked."""
     async with database.read() as session:
         row = (
@@ -171,10 +163,11 @@ async def find_token_owner(database: Database, token_hash: bytes) -> TokenOwner 
         ).first()
     if row is None:
         return None
-    return TokenOwner(HarnessId(row[0]), ProjectId(row[1]), row[2])
+    return SandboxPrincipal(HarnessId(row[0]), ProjectId(row[1]), row[2])
 
 
-def _facts(row: HarnessRow) -> HarnessFacts:
+def harness_facts(row: HarnessRow) -> HarnessFacts:
+    """Turn a row into what workers know of it."""
     endpoint = (
         HarnessEndpoint(row.endpoint_url, row.endpoint_password) if row.endpoint_url else None
     )

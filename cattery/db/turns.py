@@ -9,8 +9,9 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cattery.db.engine import Database, ReadSession
-from cattery.db.event_log import append_in_transaction
+from cattery.db.event_log import Fence, append_in_transaction, claim_fence
 from cattery.db.feed import announce
+from cattery.db.sandbox_rows import HarnessFacts, harness_facts
 from cattery.db.states import PromptStatus, SessionPhase, SessionStatus
 from cattery.db.tables import AnswerRow, HarnessRow, PromptRow, SessionRow
 from cattery.events.model import Answer, EventType, NewEvent
@@ -57,26 +58,30 @@ async def find_session(session: ReadSession, session_id: SessionId) -> SessionFa
     """Read a session, also one that is being deleted."""
     row = (
         await session.execute(
-            select(SessionRow, HarnessRow.project_id)
+            select(SessionRow, HarnessRow)
             .join(HarnessRow, HarnessRow.id == SessionRow.harness_id)
             .where(SessionRow.id == session_id)
         )
     ).first()
+    return None if row is None else _session(*row)
+
+
+async def find_turn_to_run(
+    session: ReadSession, prompt_id: PromptId
+) -> tuple[TurnFacts, SessionFacts, HarnessFacts] | None:
+    """Read a prompt with its session and its harness, in one statement."""
+    row = (
+        await session.execute(
+            select(PromptRow, SessionRow, HarnessRow)
+            .join(SessionRow, SessionRow.id == PromptRow.session_id)
+            .join(HarnessRow, HarnessRow.id == SessionRow.harness_id)
+            .where(PromptRow.id == prompt_id)
+        )
+    ).first()
     if row is None:
         return None
-    found, project_id = row
-    return SessionFacts(
-        session_id=session_id,
-        harness_id=HarnessId(found.harness_id),
-        project_id=ProjectId(project_id),
-        status=found.status,
-        title=found.title,
-        theme=found.theme,
-        harness_session_id=(
-            HarnessSessionId(found.harness_session_id) if found.harness_session_id else None
-        ),
-        deleting=found.deleting_at is not None,
-    )
+    prompt, found, harness = row
+    return _turn(prompt), _session(found, harness), harness_facts(harness)
 
 
 async def find_turn(session: ReadSession, prompt_id: PromptId) -> TurnFacts | None:
@@ -124,6 +129,15 @@ async def list_stuck_sessions(
     return [SessionId(row) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class StartedTurn:
+    """What an attempt got: the turn or not, unless the prompt was removed meanwhile."""
+
+    claimed: bool
+    removed: bool = False
+    message_id: HarnessMessageId | None = None
+
+
 class TurnRows:
     """Writes the rows of one session."""
 
@@ -155,25 +169,32 @@ class TurnRows:
         await self._set(title=title)
 
     async def start_turn(
-        self, turn: TurnFacts, message_id: HarnessMessageId
-    ) -> HarnessMessageId | None:
-        """Say that a turn runs and fix the id that its prompt is posted under.
+        self, turn: TurnFacts, fence: Fence, owner: str, message_id: HarnessMessageId | None
+    ) -> StartedTurn:
+        """Take a turn over for one attempt, and fix the id that its prompt is posted under.
 
         Returns:
-            The id, which is that of the first try on every later one; `None` where the prompt
-            was removed.
+            Whether the attempt has the turn, and the message id: that of the first attempt that
+            had one to give, on every later one.
         """
-        kept = await self._session.scalar(
-            update(PromptRow)
-            .where(PromptRow.id == turn.prompt_id, PromptRow.status != PromptStatus.DONE)
-            .values(
-                status=PromptStatus.RUNNING,
-                harness_message_id=func.coalesce(PromptRow.harness_message_id, message_id),
+        if not await claim_fence(self._session, fence, owner):
+            return StartedTurn(claimed=False)
+        row = (
+            await self._session.execute(
+                update(PromptRow)
+                .where(PromptRow.id == turn.prompt_id, PromptRow.status != PromptStatus.DONE)
+                .values(
+                    status=PromptStatus.RUNNING,
+                    harness_message_id=func.coalesce(PromptRow.harness_message_id, message_id),
+                )
+                .returning(PromptRow.harness_message_id)
             )
-            .returning(PromptRow.harness_message_id)
-        )
+        ).first()
+        if row is None:
+            return StartedTurn(claimed=True, removed=True)
         await self._announce()
-        return HarnessMessageId(kept) if kept else None
+        kept = HarnessMessageId(row[0]) if row[0] else None
+        return StartedTurn(claimed=True, message_id=kept)
 
     async def finish_turn(self, turn: TurnFacts) -> None:
         """Say that a turn is over."""
@@ -250,6 +271,21 @@ def idle_event(turn_no: int, outcome: str, *, stopped_by: str | None = None) -> 
     if stopped_by:
         data["stoppedBy"] = stopped_by
     return NewEvent(EventType.SESSION_IDLE, data, f"idle:{turn_no}")
+
+
+def _session(row: SessionRow, harness: HarnessRow) -> SessionFacts:
+    return SessionFacts(
+        session_id=SessionId(row.id),
+        harness_id=HarnessId(row.harness_id),
+        project_id=ProjectId(harness.project_id),
+        status=row.status,
+        title=row.title,
+        theme=row.theme,
+        harness_session_id=(
+            HarnessSessionId(row.harness_session_id) if row.harness_session_id else None
+        ),
+        deleting=row.deleting_at is not None,
+    )
 
 
 def _turn(row: PromptRow) -> TurnFacts:

@@ -11,13 +11,12 @@ import aiohttp
 from aiohttp import web
 from pydantic import SecretStr
 
-from cattery.auth.sandbox_tokens import new_token
+from cattery.auth.sandbox_tokens import SandboxPrincipal, new_token
 from cattery.ids import HarnessId, ProjectId, new_id
 from cattery.jsontypes import JsonObject
 from cattery.settings import GatewaySettings
 from gateway.app import Pace, create_app
 from gateway.server import create_runner
-from gateway.tokens import SandboxPrincipal
 
 ANTHROPIC_KEY = "sk-ant-canary-5f0e1d2c3b4a"
 OPENAI_KEY = "sk-openai-canary-9a8b7c6d5e4f"

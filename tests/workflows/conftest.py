@@ -122,7 +122,7 @@ async def platform_on(client: Client, database_url: str, home: Path) -> AsyncIte
         home / "tools",
         SandboxSettings(),
         SCRIPTED,
-        confinement=Confinement(None, "the scripted harness needs this interpreter"),
+        confinement=Confinement(None, reason="the scripted harness needs this interpreter."),
     )
     lifecycles = TemporalLifecycles(client, database)
     try:

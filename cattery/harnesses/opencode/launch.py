@@ -4,6 +4,7 @@ Every switch here stops something that was seen to reach out or to stall in the 
 """
 
 import base64
+import re
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -19,11 +20,9 @@ USERNAME: Final = "opencode"
 """The user of opencode's basic authentication."""
 
 _PROVIDER: Final = "cattery"
-_SDK: Final = {
-    ModelFamily.ANTHROPIC: "@ai-sdk/anthropic",
-    ModelFamily.OPENAI: "@ai-sdk/openai-compatible",
-}
-"""Both are bundled in opencode: no package is fetched for them."""
+_OPENAI_OWN: Final = re.compile(r"(gpt|o\d)[-.\d]")
+"""OpenAI's own models, which refuse the `max_tokens` that the compatible SDK sends: they are
+spoken to over the Responses API. Whatever else is served under an OpenAI-like address is not."""
 _LIMITS: Final[dict[ModelFamily, JsonObject]] = {
     ModelFamily.ANTHROPIC: {"context": 200_000, "output": 32_000},
     ModelFamily.OPENAI: {"context": 128_000, "output": 16_384},
@@ -121,7 +120,7 @@ def _configuration(given: LaunchInput) -> JsonObject:
         "enabled_providers": [_PROVIDER],
         "provider": {
             _PROVIDER: {
-                "npm": _SDK[given.family],
+                "npm": _sdk_of(given),
                 "name": "Cattery's model gateway",
                 "options": {"baseURL": base_url, "apiKey": given.gateway_token},
                 "models": {given.model: {"name": given.model, "limit": _LIMITS[given.family]}},
@@ -131,6 +130,13 @@ def _configuration(given: LaunchInput) -> JsonObject:
         "share": "disabled",
         "snapshot": False,
     }
+
+
+def _sdk_of(given: LaunchInput) -> str:
+    """Name the SDK for a model. All are bundled in opencode: no package is fetched for them."""
+    if given.family is ModelFamily.ANTHROPIC:
+        return "@ai-sdk/anthropic"
+    return "@ai-sdk/openai" if _OPENAI_OWN.match(given.model) else "@ai-sdk/openai-compatible"
 
 
 def _plugin_lock() -> dict[str, str]:
