@@ -46,10 +46,18 @@ def run() -> None:
     """Run the HTTP process until it is told to stop. Settings come from the environment."""
     home = HomeSettings()
     configure_logging(log_format=home.log_format, level=home.log_level)
-    # uvicorn's own lines bring whole URLs, tokens in queries included.
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    quieten_server()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(home))
+
+
+def quieten_server() -> None:
+    """Keep uvicorn's own lines about requests out of the log: they bring whole URLs with queries.
+
+    Its `access_log=False` covers HTTP only; WebSocket handshakes are logged by `uvicorn.error`.
+    """
+    for name in ("uvicorn.access", "uvicorn.error"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 async def _serve(home: HomeSettings) -> None:

@@ -12,6 +12,7 @@ import uvicorn
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.main import quieten_server
 from api.site import SiteFacts
 from cattery.db.engine import connect
 from cattery.events.hub import StreamHub
@@ -41,6 +42,7 @@ class LiveSite:
 @contextmanager
 def serving(database_url: str, home: Path) -> Iterator[LiveSite]:
     """Serve until the block ends."""
+    quieten_server()
     listener = socket.create_server(("127.0.0.1", 0))
     lifecycles = RecordedLifecycles()
     started = threading.Event()
