@@ -1,13 +1,16 @@
 """What `cattery up` reads from its own environment, and wrong values said in words."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cattery.settings import HomeSettings
 from cli.errors import CommandError
 from cli.home import Home, default_tools_folder, default_web_dist
+
+_SCHEMES = ("postgresql://", "postgres://")
 
 
 class UpSettings(BaseSettings):
@@ -38,6 +41,13 @@ class UpSettings(BaseSettings):
     web_dist: Path | None = Field(default_factory=default_web_dist)
     tools: Path | None = Field(default_factory=default_tools_folder)
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(_SCHEMES):
+            raise ValueError("it must begin with postgresql:// (user, host and database follow)")
+        return value
+
     @property
     def url(self) -> str:
         """Where a browser on this machine finds Cattery."""
@@ -45,19 +55,19 @@ class UpSettings(BaseSettings):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
-def read_settings[S: BaseSettings](cls: type[S]) -> S:
-    """Read a settings class from the environment.
+def read_settings[S: BaseSettings](build: Callable[[], S]) -> S:
+    """Read settings from the environment: `build` is their class.
 
     Raises:
         CommandError: a variable is missing or wrong; the message names it, never its value.
     """
     try:
-        return cls()
+        return build()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "?"
         shown = name if name.isupper() else f"CATTERY_{name.upper()}"
-        reason = first["msg"].removeprefix("Value error, ")
+        reason = first["msg"].removeprefix("Value error, ").removesuffix(".")
         if first["type"] == "missing":
             raise CommandError(f"{shown} is not set. Set it in the environment.") from error
         raise CommandError(f"{shown} has a value that cannot be used: {reason}.") from error

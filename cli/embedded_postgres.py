@@ -142,7 +142,9 @@ class EmbeddedPostgres:
     async def _run_initdb(self, folder: Path, env: dict[str, str]) -> None:
         self._home.secret("postgres")
         command = [str(_binaries() / "initdb"), "-D", str(folder), "-U", _SUPERUSER]
-        command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]
+        # PostgreSQL's own collation: the same on every machine, whatever its C library has.
+        command += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]
+        command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         command += ["--no-instructions", f"--pwfile={self._home.folder / 'secrets' / 'postgres'}"]
         process = await asyncio.create_subprocess_exec(
             *bind_to_us(command, self._account),

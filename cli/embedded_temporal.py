@@ -13,7 +13,7 @@ from cli.home import Home
 from cli.part_logs import noteworthy_of_temporal
 from cli.supervisor import Part
 
-_DYNAMIC_CONFIG = {
+DYNAMIC_CONFIG = {
     # One partition: on one machine more of them only delay a task's way to a poller.
     "matching.numTaskqueueReadPartitions": "1",
     "matching.numTaskqueueWritePartitions": "1",
@@ -28,7 +28,7 @@ def temporal_part(home: Home, port: int, ui_port: int, namespace: str, env: dict
     command += ["--ui-ip", "127.0.0.1", "--ui-port", str(ui_port), "--ui-disable-news-fetch"]
     command += ["--db-filename", str(home.temporal_database), "--namespace", namespace]
     command += ["--log-level", "warn", "--log-format", "json"]
-    for key, value in _DYNAMIC_CONFIG.items():
+    for key, value in DYNAMIC_CONFIG.items():
         command += ["--dynamic-config-value", f"{key}={value}"]
 
     async def is_ready() -> bool:

@@ -1,6 +1,7 @@
 """What parts say: every line goes to a bounded log file, what is noteworthy to the terminal."""
 
 import asyncio
+import contextlib
 import re
 from collections import deque
 from collections.abc import Callable
@@ -28,11 +29,12 @@ class PartLog:
         path.chmod(0o600)
 
     def write(self, line: bytes) -> None:
-        """Append a line."""
-        if self._file.tell() + len(line) > _MAX_BYTES:
-            self._turn_over()
-        self._file.write(line + b"\n")
+        """Append a line; on a full disk it is lost, which is better than a part that blocks."""
         self._tail.append(line.decode(errors="replace"))
+        with contextlib.suppress(OSError):
+            if self._file.tell() + len(line) > _MAX_BYTES:
+                self._turn_over()
+            self._file.write(line + b"\n")
 
     def tail(self, lines: int = 12) -> list[str]:
         """Return the last lines of this run, cut to a readable width."""

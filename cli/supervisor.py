@@ -124,7 +124,8 @@ class Supervisor:
             self._record.parts.pop(part.name, None)
         else:
             self._record.parts[part.name] = part
-        self._record.save(self._home)
+        with contextlib.suppress(OSError):  # a full disk must not end the supervision
+            self._record.save(self._home)
 
 
 class _Runner:
@@ -166,7 +167,10 @@ class _Runner:
         deaths = 0
         while True:
             began = time.monotonic()
-            ended = await self._run_once(deaths)
+            try:
+                ended = await self._run_once(deaths)
+            except OSError as error:  # no memory, no process slot, no disk: may pass
+                ended = f"could not be run ({error.strerror})"
             if self._stopping:
                 return
             deaths = 1 if time.monotonic() - began > _STEADY_AFTER else deaths + 1

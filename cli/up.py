@@ -10,9 +10,18 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Coroutine
+from functools import partial
 from importlib.metadata import version
 
-from cattery.settings import GatewaySettings, HomeSettings, SandboxSettings, TemporalSettings
+from pydantic import SecretStr
+
+from cattery.settings import (
+    ApiSettings,
+    GatewaySettings,
+    HomeSettings,
+    SandboxSettings,
+    TemporalSettings,
+)
 from cli.configuration import UpSettings, read_home, read_settings
 from cli.console import Console
 from cli.embedded_postgres import EmbeddedPostgres
@@ -26,6 +35,7 @@ from cli.preflight import find_opencode, require_node, require_port
 from cli.probes import postgres_failure
 from cli.running import RunRecord, UpLock, end_leftovers
 from cli.supervisor import Part, Supervisor
+from workers.settings import WorkerSettings
 
 _STOPPED_WITHIN = 13.0
 """Seconds for the whole stop; what must be killed after that fits under the 15 that we promise."""
@@ -61,6 +71,10 @@ class _Up:
         self._home_settings = home_settings
         self._sandbox_settings = read_settings(SandboxSettings)
         self._demo_model = read_settings(GatewaySettings).is_demo
+        # To say now what one of the processes would die of.
+        secret = SecretStr(os.environ.get("CATTERY_JWT_SECRET") or home.secret("jwt"))
+        read_settings(partial(ApiSettings, jwt_secret=secret))
+        read_settings(WorkerSettings)
         self._console = Console()
         self._record = RunRecord.new(settings.url)
         self._supervisor = Supervisor(home, self._console, self._record)

@@ -6,6 +6,7 @@ from typing import LiteralString
 
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
 from pydantic import SecretStr
 
@@ -17,6 +18,23 @@ from tests.postgres_server import running_postgres
 
 EXTERNAL = "CATTERY_TEST_DATABASE_URL"
 """A server to use instead of our own: a URL whose user may create databases."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_logs() -> None:
+    """Log through the standard library, so that `caplog` sees it, with tracebacks as plain text.
+
+    structlog's own default draws every local variable of a traceback, which takes a minute here.
+    """
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.format_exc_info,
+            structlog.stdlib.render_to_log_kwargs,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
 
 
 @pytest.fixture(scope="session")

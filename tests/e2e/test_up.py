@@ -1,5 +1,6 @@
 """`cattery up` with all its real processes: started, killed, stopped, and started again."""
 
+import asyncio
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -19,7 +20,10 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
-from cli.home import default_tools_folder
+from cli.embedded_temporal import temporal_part
+from cli.home import Home, default_tools_folder
+from cli.supervisor import bind_to_us
+from cli.temporal_server import server_answers
 from tests.conftest import fresh_database
 
 COMMAND = [sys.executable, "-P", "-m", "cli.main"]
@@ -181,23 +185,28 @@ def test_the_story_from_the_first_start_over_a_crash_to_a_clean_end(machine: Mac
     assert machine.processes() == []
 
 
-def test_an_external_database_is_used_and_none_is_started(
-    machine: Machine, postgres_url: str
+def test_external_stores_are_used_and_none_is_started(
+    machine: Machine, tmp_path: Path, postgres_url: str
 ) -> None:
-    with fresh_database(postgres_url, f"cattery_up_{os.getpid()}") as url:
-        base = "http://127.0.0.1:9"
-        up = machine.up(DATABASE_URL=url, ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL=base)
+    with (
+        fresh_database(postgres_url, f"cattery_up_{os.getpid()}") as url,
+        temporal_server(tmp_path) as address,
+    ):
+        stores = {"DATABASE_URL": url, "TEMPORAL_ADDRESS": address}
+        model = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}
+        up = machine.up(**stores, **model)
         up.wait_ready()
         assert "demo model" not in up.said
         assert_key_is_only_in_the_gateway(up)
-        assert re.search(r"postgres +external \(DATABASE_URL\)", up.said)
         rows = status(up.env)["parts"]
-        assert {row["part"] for row in rows} == {"temporal", "gateway", "api", "worker-1"}
+        assert {row["part"] for row in rows} == {"gateway", "api", "worker-1"}
         assert not (machine.home / "postgres").exists()
-        examined = machine.run("doctor", DATABASE_URL=url)
+
+        examined = machine.run("doctor", **stores)
         assert examined.returncode == 0, examined.stdout
         assert "external, reachable, all migrations applied" in examined.stdout
-        reset = machine.run("admin", "reset-password", DATABASE_URL=url)
+        assert f"reachable at {address}, search attributes set" in examined.stdout
+        reset = machine.run("admin", "reset-password", **stores)
         found = re.search(r"new password of admin is: (\S+)", reset.stdout)
         assert found is not None, reset.stderr
         assert machine.log_in(found[1]) == 200
@@ -260,6 +269,32 @@ def crash_in_the_middle_of_a_turn(machine: Machine, up: Up) -> None:
         telling.kill()
         reader.join()
     assert machine.processes(machine.home / "sandboxes")
+
+
+@contextmanager
+def temporal_server(folder: Path) -> Iterator[str]:
+    """A Temporal server that `cattery up` did not start, prepared as an operator would."""
+    home = Home(folder / "temporal-home")
+    home.prepare()
+    port = free_port()
+    part = temporal_part(home, port, free_port(), "default", {"PATH": os.environ["PATH"]})
+    script = Path(__file__).parents[2] / "temporal" / "setup.sh"
+    path = f"{Path(part.command[0]).parent}:{os.environ['PATH']}"
+    env = {"PATH": path, "TEMPORAL_ADDRESS": f"127.0.0.1:{port}", "HOME": str(folder)}
+    with (folder / "temporal.log").open("wb") as log:
+        server = subprocess.Popen(
+            bind_to_us(part.command), env=dict(part.env), stdout=log, stderr=log
+        )
+        try:
+            deadline = time.monotonic() + READY_WITHIN
+            while not asyncio.run(server_answers(f"127.0.0.1:{port}", "default")):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            subprocess.run([script], env=env, check=True, stdin=subprocess.DEVNULL)
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait()
 
 
 def assert_key_is_only_in_the_gateway(up: Up) -> None:
