@@ -1,80 +1,77 @@
 /** Every call that changes something. Reads are in `queries.ts`. */
-import { request } from './client'
-import type {
-  AcceptedPrompt,
-  AdminUser,
-  Answer,
-  Harness,
-  Member,
-  NewHarness,
-  Project,
-  Session,
-  User,
-} from './types'
+import { api, take } from './client'
+import type { Answer, NewHarness } from './types'
 
-const e = encodeURIComponent
+const V1 = '/api/v1'
 
 export const signIn = (username: string, password: string) =>
-  request<{ token: string; user: User }>('POST', '/auth/login', {
-    body: { username, password },
-    stayOn401: true,
-  })
-export const signOut = () => request<void>('POST', '/auth/logout', { stayOn401: true })
+  take(api.POST(`${V1}/auth/login`, { body: { username, password } }), true)
+export const signOut = () => take(api.POST(`${V1}/auth/logout`), true)
 export const changePassword = (old_password: string, new_password: string) =>
-  request<void>('POST', '/auth/change-password', { body: { old_password, new_password } })
+  take(api.POST(`${V1}/auth/change-password`, { body: { old_password, new_password } }))
 
 export const createProject = (project_name: string | null) =>
-  request<Project>('POST', '/projects', { body: { project_name } })
-export const renameProject = (id: string, project_name: string) =>
-  request<Project>('PATCH', `/projects/${e(id)}`, { body: { project_name } })
-export const deleteProject = (id: string) => request<void>('DELETE', `/projects/${e(id)}`)
+  take(api.POST(`${V1}/projects`, { body: { project_name } }))
+export const renameProject = (project_id: string, project_name: string) =>
+  take(api.PATCH(`${V1}/projects/{project_id}`, { params: { path: { project_id } }, body: { project_name } }))
+export const deleteProject = (project_id: string) =>
+  take(api.DELETE(`${V1}/projects/{project_id}`, { params: { path: { project_id } } }))
 
-export const addMember = (projectId: string, username: string) =>
-  request<Member>('POST', `/projects/${e(projectId)}/members`, { body: { username } })
-export const removeMember = (projectId: string, userId: string) =>
-  request<void>('DELETE', `/projects/${e(projectId)}/members/${e(userId)}`)
+export const addMember = (project_id: string, username: string) =>
+  take(api.POST(`${V1}/projects/{project_id}/members`, { params: { path: { project_id } }, body: { username } }))
+export const removeMember = (project_id: string, user_id: string) =>
+  take(api.DELETE(`${V1}/projects/{project_id}/members/{user_id}`, { params: { path: { project_id, user_id } } }))
 
-export const createHarness = (projectId: string, harness: NewHarness) =>
-  request<Harness>('POST', `/projects/${e(projectId)}/harnesses`, { body: harness })
-export const renameHarness = (id: string, harness_name: string) =>
-  request<Harness>('PATCH', `/harnesses/${e(id)}`, { body: { harness_name } })
-export const deleteHarness = (id: string) => request<void>('DELETE', `/harnesses/${e(id)}`)
-export const startSandbox = (id: string) => request<void>('POST', `/harnesses/${e(id)}/sandbox`)
-export const stopSandbox = (id: string) => request<void>('DELETE', `/harnesses/${e(id)}/sandbox`)
+export const createHarness = (project_id: string, body: NewHarness) =>
+  take(api.POST(`${V1}/projects/{project_id}/harnesses`, { params: { path: { project_id } }, body }))
+export const renameHarness = (harness_id: string, harness_name: string) =>
+  take(api.PATCH(`${V1}/harnesses/{harness_id}`, { params: { path: { harness_id } }, body: { harness_name } }))
+export const deleteHarness = (harness_id: string) =>
+  take(api.DELETE(`${V1}/harnesses/{harness_id}`, { params: { path: { harness_id } } }))
+export const startSandbox = (harness_id: string) =>
+  take(api.POST(`${V1}/harnesses/{harness_id}/sandbox`, { params: { path: { harness_id } } }))
+export const stopSandbox = (harness_id: string) =>
+  take(api.DELETE(`${V1}/harnesses/{harness_id}/sandbox`, { params: { path: { harness_id } } }))
 
-export const createSession = (harnessId: string, theme: 'light' | 'dark') =>
-  request<Session>('POST', `/harnesses/${e(harnessId)}/sessions`, { body: { theme } })
-export const renameSession = (id: string, title: string) =>
-  request<Session>('PATCH', `/sessions/${e(id)}`, { body: { title } })
-export const deleteSession = (id: string) => request<void>('DELETE', `/sessions/${e(id)}`)
+export const createSession = (harness_id: string, theme: 'light' | 'dark') =>
+  take(api.POST(`${V1}/harnesses/{harness_id}/sessions`, { params: { path: { harness_id } }, body: { theme } }))
+export const renameSession = (session_id: string, title: string) =>
+  take(api.PATCH(`${V1}/sessions/{session_id}`, { params: { path: { session_id } }, body: { title } }))
+export const deleteSession = (session_id: string) =>
+  take(api.DELETE(`${V1}/sessions/{session_id}`, { params: { path: { session_id } } }))
 
 /** Safe to repeat with the same `key`: the server then answers with the first turn. */
-export const sendPrompt = (sessionId: string, text: string, key: string) =>
-  request<AcceptedPrompt>('POST', `/sessions/${e(sessionId)}/prompts`, {
-    body: { text },
-    headers: { 'Idempotency-Key': key },
-  })
-export const removePrompt = (sessionId: string, turnId: string) =>
-  request<void>('DELETE', `/sessions/${e(sessionId)}/prompts/${e(turnId)}`)
-export const abortTurn = (sessionId: string) =>
-  request<void>('POST', `/sessions/${e(sessionId)}/abort`)
-export const answerQuestion = (sessionId: string, questionId: string, answers: Answer[]) =>
-  request<void>('POST', `/sessions/${e(sessionId)}/answer`, { body: { questionId, answers } })
+export const sendPrompt = (session_id: string, text: string, key: string) =>
+  take(
+    api.POST(`${V1}/sessions/{session_id}/prompts`, {
+      params: { path: { session_id }, header: { 'idempotency-key': key } },
+      body: { text },
+    }),
+  )
+export const removePrompt = (session_id: string, turn_id: string) =>
+  take(api.DELETE(`${V1}/sessions/{session_id}/prompts/{turn_id}`, { params: { path: { session_id, turn_id } } }))
+export const abortTurn = (session_id: string) =>
+  take(api.POST(`${V1}/sessions/{session_id}/abort`, { params: { path: { session_id } } }))
+export const answerQuestion = (session_id: string, questionId: string, answers: Answer[]) =>
+  take(
+    api.POST(`${V1}/sessions/{session_id}/answer`, { params: { path: { session_id } }, body: { questionId, answers } }),
+  )
 
-export const deleteFile = (projectId: string, path: string) =>
-  request<void>('DELETE', `/projects/${e(projectId)}/files/delete`, { query: { path } })
-export const renameFile = (projectId: string, from: string, to: string) =>
-  request<void>('POST', `/projects/${e(projectId)}/files/rename`, { query: { from, to } })
-export const moveFile = (projectId: string, from: string, to: string) =>
-  request<void>('POST', `/projects/${e(projectId)}/files/move`, { query: { from, to } })
-export const makeFolder = (projectId: string, path: string, name: string) =>
-  request<void>('POST', `/projects/${e(projectId)}/files/mkdir`, { query: { path, name } })
+export const deleteFile = (project_id: string, path: string) =>
+  take(api.DELETE(`${V1}/projects/{project_id}/files/delete`, { params: { path: { project_id }, query: { path } } }))
+export const renameFile = (project_id: string, from: string, to: string) =>
+  take(api.POST(`${V1}/projects/{project_id}/files/rename`, { params: { path: { project_id }, query: { from, to } } }))
+export const moveFile = (project_id: string, from: string, to: string) =>
+  take(api.POST(`${V1}/projects/{project_id}/files/move`, { params: { path: { project_id }, query: { from, to } } }))
+export const makeFolder = (project_id: string, path: string, name: string) =>
+  take(api.POST(`${V1}/projects/{project_id}/files/mkdir`, { params: { path: { project_id }, query: { path, name } } }))
 
-export const deleteSkill = (slug: string) =>
-  request<void>('DELETE', '/skills/delete', { query: { path: slug } })
+export const deleteSkill = (path: string) =>
+  take(api.DELETE(`${V1}/skills/delete`, { params: { query: { path } } }))
 
 export const createUser = (username: string, password: string, is_admin: boolean) =>
-  request<AdminUser>('POST', '/admin/users', { body: { username, password, is_admin } })
-export const changeUser = (id: string, change: { password?: string; is_admin?: boolean }) =>
-  request<AdminUser>('PATCH', `/admin/users/${e(id)}`, { body: change })
-export const deleteUser = (id: string) => request<void>('DELETE', `/admin/users/${e(id)}`)
+  take(api.POST(`${V1}/admin/users`, { body: { username, password, is_admin } }))
+export const changeUser = (user_id: string, body: { password?: string; is_admin?: boolean }) =>
+  take(api.PATCH(`${V1}/admin/users/{user_id}`, { params: { path: { user_id } }, body }))
+export const deleteUser = (user_id: string) =>
+  take(api.DELETE(`${V1}/admin/users/{user_id}`, { params: { path: { user_id } } }))

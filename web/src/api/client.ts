@@ -1,9 +1,10 @@
 /**
- * One way to call the API: cookie-authenticated, same origin, errors as `ApiError` with the server's
- * own sentence, and any 401 sends the person to the sign-in page and back.
+ * One way to call the API: paths and shapes checked against its own OpenAPI document, cookie-
+ * authenticated, same origin, errors as `ApiError` with the server's own sentence. Any 401 sends the
+ * person to the sign-in page and back.
  */
-
-const BASE = '/api/v1'
+import createClient from 'openapi-fetch'
+import type { paths } from './schema'
 
 /** A refused or failed call. `message` is a sentence for a person; `status` 0 means no answer came. */
 export class ApiError extends Error {
@@ -18,42 +19,26 @@ export class ApiError extends Error {
   }
 }
 
-type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE'
-type Query = Record<string, string | number | undefined>
-interface Options {
-  query?: Query
-  body?: unknown
-  headers?: Record<string, string>
-  signal?: AbortSignal
-  /** The sign-in form itself must not be sent to the sign-in form. */
-  stayOn401?: boolean
+export const api = createClient<paths>({ baseUrl: location.origin, fetch: fetchOrSay })
+
+interface Result<T> {
+  data?: T
+  error?: unknown
+  response: Response
 }
 
-export async function request<T>(method: Method, path: string, options: Options = {}): Promise<T> {
-  const { query, body, headers, signal, stayOn401 } = options
-  const sent: RequestInit = {
-    method,
-    headers: { ...(body === undefined ? {} : { 'Content-Type': 'application/json' }), ...headers },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    ...(signal ? { signal } : {}),
-  }
-  let response: Response
-  try {
-    response = await fetch(address(path, query), sent)
-  } catch (error) {
-    if (signal?.aborted) throw error
-    throw new ApiError(0, 'The server did not answer. Check your connection and try again.')
-  }
-  if (response.ok) return (await parsed(response)) as T
+/** The answer's body, or an `ApiError`; `stayOn401` is for the sign-in form itself. */
+export async function take<T>(call: Promise<Result<T>>, stayOn401 = false): Promise<T> {
+  const { data, error, response } = await call
+  if (response.ok) return data as T
   if (response.status === 401 && !stayOn401) signedOut()
-  throw await refusal(response)
+  throw refusal(response.status, error)
 }
 
-/** Make an address under the API from path segments that may hold any character. */
-export function address(path: string, query: Query = {}): string {
-  const known = Object.entries(query).filter(([, value]) => value !== undefined)
-  const search = new URLSearchParams(known.map(([key, value]) => [key, String(value)])).toString()
-  return BASE + path + (search ? `?${search}` : '')
+/** An address under the API for what is no call: a download, a picture, an upload. */
+export function address(path: string, query: Record<string, string> = {}): string {
+  const search = new URLSearchParams(query).toString()
+  return `/api/v1${path}${search ? `?${search}` : ''}`
 }
 
 /** Send the person to sign in, once, keeping the page they were on. */
@@ -63,27 +48,21 @@ export function signedOut() {
   location.assign(next === '/' ? '/login' : `/login?next=${encodeURIComponent(next)}`)
 }
 
-async function parsed(response: Response): Promise<unknown> {
-  const text = await response.text()
-  return text ? JSON.parse(text) : undefined
-}
-
-/** Turn a refusal into an error; the body may be anything when a proxy answered. */
-export async function refusal(response: Response): Promise<ApiError> {
-  const fallback = `The server answered ${response.status}. Try again in a moment.`
-  try {
-    return refusalFrom(response.status, await response.text(), fallback)
-  } catch {
-    return new ApiError(response.status, fallback)
-  }
-}
-
-export function refusalFrom(status: number, text: string, fallback: string): ApiError {
-  const body: unknown = JSON.parse(text)
-  const { message, code } = body as { message?: unknown; code?: unknown }
+/** A refusal as an error; the body may be anything when a proxy answered. */
+export function refusal(status: number, body: unknown): ApiError {
+  const { message, code } = (body && typeof body === 'object' ? body : {}) as { message?: unknown; code?: unknown }
   return new ApiError(
     status,
-    typeof message === 'string' && message ? message : fallback,
+    typeof message === 'string' && message ? message : `The server answered ${status}. Try again in a moment.`,
     typeof code === 'string' ? code : null,
   )
+}
+
+async function fetchOrSay(request: Request): Promise<Response> {
+  try {
+    return await fetch(request)
+  } catch (error) {
+    if (request.signal.aborted) throw error
+    throw new ApiError(0, 'The server did not answer. Check your connection and try again.')
+  }
 }

@@ -25,17 +25,17 @@ export const socket = new Socket({
 /** Something about an object changed: what is shown of it is asked again. */
 export function refresh({ kind, id, project_id: projectId }: FeedItem) {
   const stale = (...queryKey: unknown[]) => void queryClient.invalidateQueries({ queryKey })
-  if (kind === 'harness') {
-    stale('harness', id)
+  if (kind === 'lost') {
+    stale()
+  } else if (kind === 'harness') {
+    stale('harness', ...(id ? [id] : []))
     if (projectId) stale('harnesses', projectId)
   } else if (kind === 'session') {
-    stale('session', id)
-    stale('sessions', ...listOf(id))
+    stale('session', ...(id ? [id] : []))
+    stale('sessions', ...(id ? listOf(id) : []))
   } else if (kind === 'project') {
     stale('projects')
-    stale('project', id)
-    stale('members', id)
-    stale('harnesses', id)
+    for (const what of ['project', 'members', 'harnesses']) stale(what, ...(id ? [id] : []))
   } else {
     stale('me')
     stale('admin-users')

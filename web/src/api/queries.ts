@@ -1,96 +1,109 @@
-/** Every read, as query options with one key per object. `feed.ts` invalidates by these keys. */
+/** Every read, as query options with one key per object. `link.ts` invalidates by these keys. */
 import { queryOptions } from '@tanstack/react-query'
-import { request } from './client'
-import type {
-  AdminUser,
-  Entry,
-  FileText,
-  Harness,
-  Member,
-  Model,
-  Project,
-  Session,
-  Site,
-  Skill,
-  User,
-  UserMatch,
-} from './types'
+import { api, take } from './client'
 
-const e = encodeURIComponent
+const V1 = '/api/v1'
 /** A sandbox that starts is looked at this often beside the feed, so that a lost frame costs little. */
 const STARTING_POLL_MS = 2_000
+const MINUTE_MS = 60_000
+/** The agent writes files without telling: a list is asked again soon. */
+const FILES_STALE_MS = 2_000
 
 export const queries = {
   me: () =>
-    queryOptions({ queryKey: ['me'], queryFn: ({ signal }) => request<User>('GET', '/auth/me', { signal }), staleTime: 60_000 }),
-  site: () =>
-    queryOptions({ queryKey: ['site'], queryFn: ({ signal }) => request<Site>('GET', '/site', { signal }), staleTime: 300_000 }),
-  models: () =>
-    queryOptions({ queryKey: ['models'], queryFn: ({ signal }) => request<Model[]>('GET', '/models', { signal }), staleTime: 300_000 }),
-  projects: () =>
-    queryOptions({ queryKey: ['projects'], queryFn: ({ signal }) => request<Project[]>('GET', '/projects', { signal }) }),
-  project: (id: string) =>
-    queryOptions({ queryKey: ['project', id], queryFn: ({ signal }) => request<Project>('GET', `/projects/${e(id)}`, { signal }) }),
-  members: (projectId: string) =>
     queryOptions({
-      queryKey: ['members', projectId],
-      queryFn: ({ signal }) => request<Member[]>('GET', `/projects/${e(projectId)}/members`, { signal }),
+      queryKey: ['me'],
+      queryFn: ({ signal }) => take(api.GET(`${V1}/auth/me`, { signal })),
+      staleTime: MINUTE_MS,
+    }),
+  site: () =>
+    queryOptions({
+      queryKey: ['site'],
+      queryFn: ({ signal }) => take(api.GET(`${V1}/site`, { signal })),
+      staleTime: 5 * MINUTE_MS,
+    }),
+  models: () =>
+    queryOptions({
+      queryKey: ['models'],
+      queryFn: ({ signal }) => take(api.GET(`${V1}/models`, { signal })),
+      staleTime: 5 * MINUTE_MS,
+    }),
+  projects: () =>
+    queryOptions({ queryKey: ['projects'], queryFn: ({ signal }) => take(api.GET(`${V1}/projects`, { signal })) }),
+  project: (project_id: string) =>
+    queryOptions({
+      queryKey: ['project', project_id],
+      queryFn: ({ signal }) => take(api.GET(`${V1}/projects/{project_id}`, { params: { path: { project_id } }, signal })),
+    }),
+  members: (project_id: string) =>
+    queryOptions({
+      queryKey: ['members', project_id],
+      queryFn: ({ signal }) =>
+        take(api.GET(`${V1}/projects/{project_id}/members`, { params: { path: { project_id } }, signal })),
     }),
   userSearch: (q: string) =>
     queryOptions({
       queryKey: ['user-search', q],
-      queryFn: ({ signal }) => request<UserMatch[]>('GET', '/users/search', { query: { q, limit: 20 }, signal }),
+      queryFn: ({ signal }) => take(api.GET(`${V1}/users/search`, { params: { query: { q, limit: 20 } }, signal })),
     }),
-  harnesses: (projectId: string) =>
+  harnesses: (project_id: string) =>
     queryOptions({
-      queryKey: ['harnesses', projectId],
-      queryFn: ({ signal }) => request<Harness[]>('GET', `/projects/${e(projectId)}/harnesses`, { signal }),
+      queryKey: ['harnesses', project_id],
+      queryFn: ({ signal }) =>
+        take(api.GET(`${V1}/projects/{project_id}/harnesses`, { params: { path: { project_id } }, signal })),
       refetchInterval: ({ state }) =>
         state.data?.some((h) => h.sandbox_status === 'starting') ? STARTING_POLL_MS : false,
     }),
-  harness: (id: string) =>
+  harness: (harness_id: string) =>
     queryOptions({
-      queryKey: ['harness', id],
-      queryFn: ({ signal }) => request<Harness>('GET', `/harnesses/${e(id)}`, { signal }),
+      queryKey: ['harness', harness_id],
+      queryFn: ({ signal }) => take(api.GET(`${V1}/harnesses/{harness_id}`, { params: { path: { harness_id } }, signal })),
       refetchInterval: ({ state }) => (state.data?.sandbox_status === 'starting' ? STARTING_POLL_MS : false),
     }),
-  harnessLog: (id: string, lines: number) =>
+  harnessLog: (harness_id: string, lines: number) =>
     queryOptions({
-      queryKey: ['harness-log', id, lines],
-      queryFn: ({ signal }) => request<{ text: string }>('GET', `/harnesses/${e(id)}/log`, { query: { lines }, signal }),
+      queryKey: ['harness-log', harness_id, lines],
+      queryFn: ({ signal }) =>
+        take(api.GET(`${V1}/harnesses/{harness_id}/log`, { params: { path: { harness_id }, query: { lines } }, signal })),
       staleTime: 0,
     }),
-  sessions: (harnessId: string) =>
+  sessions: (harness_id: string) =>
     queryOptions({
-      queryKey: ['sessions', harnessId],
-      queryFn: ({ signal }) => request<Session[]>('GET', `/harnesses/${e(harnessId)}/sessions`, { signal }),
+      queryKey: ['sessions', harness_id],
+      queryFn: ({ signal }) =>
+        take(api.GET(`${V1}/harnesses/{harness_id}/sessions`, { params: { path: { harness_id } }, signal })),
     }),
-  session: (id: string) =>
-    queryOptions({ queryKey: ['session', id], queryFn: ({ signal }) => request<Session>('GET', `/sessions/${e(id)}`, { signal }) }),
-  files: (projectId: string, path: string) =>
+  session: (session_id: string) =>
     queryOptions({
-      queryKey: ['files', projectId, path],
-      queryFn: ({ signal }) => request<Entry[]>('GET', `/projects/${e(projectId)}/files/list`, { query: { path }, signal }),
-      staleTime: 2_000,
+      queryKey: ['session', session_id],
+      queryFn: ({ signal }) => take(api.GET(`${V1}/sessions/{session_id}`, { params: { path: { session_id } }, signal })),
     }),
-  file: (projectId: string, path: string) =>
+  files: (project_id: string, path: string) =>
     queryOptions({
-      queryKey: ['file', projectId, path],
-      queryFn: ({ signal }) => request<FileText>('GET', `/projects/${e(projectId)}/files/read`, { query: { path }, signal }),
-      staleTime: 2_000,
+      queryKey: ['files', project_id, path],
+      queryFn: ({ signal }) =>
+        take(api.GET(`${V1}/projects/{project_id}/files/list`, { params: { path: { project_id }, query: { path } }, signal })),
+      staleTime: FILES_STALE_MS,
+    }),
+  file: (project_id: string, path: string) =>
+    queryOptions({
+      queryKey: ['file', project_id, path],
+      queryFn: ({ signal }) =>
+        take(api.GET(`${V1}/projects/{project_id}/files/read`, { params: { path: { project_id }, query: { path } }, signal })),
+      staleTime: FILES_STALE_MS,
     }),
   skills: () =>
-    queryOptions({ queryKey: ['skills'], queryFn: ({ signal }) => request<Skill[]>('GET', '/skills/catalog', { signal }) }),
+    queryOptions({ queryKey: ['skills'], queryFn: ({ signal }) => take(api.GET(`${V1}/skills/catalog`, { signal })) }),
   skillFiles: (path: string) =>
     queryOptions({
       queryKey: ['skill-files', path],
-      queryFn: ({ signal }) => request<Entry[]>('GET', '/skills/list', { query: { path }, signal }),
+      queryFn: ({ signal }) => take(api.GET(`${V1}/skills/list`, { params: { query: { path } }, signal })),
     }),
   skillFile: (path: string) =>
     queryOptions({
       queryKey: ['skill-file', path],
-      queryFn: ({ signal }) => request<FileText>('GET', '/skills/read', { query: { path }, signal }),
+      queryFn: ({ signal }) => take(api.GET(`${V1}/skills/read`, { params: { query: { path } }, signal })),
     }),
   adminUsers: () =>
-    queryOptions({ queryKey: ['admin-users'], queryFn: ({ signal }) => request<AdminUser[]>('GET', '/admin/users', { signal }) }),
+    queryOptions({ queryKey: ['admin-users'], queryFn: ({ signal }) => take(api.GET(`${V1}/admin/users`, { signal })) }),
 }

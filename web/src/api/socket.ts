@@ -18,8 +18,10 @@ export interface SessionSink {
 }
 
 export interface FeedItem {
-  kind: 'harness' | 'session' | 'project' | 'user'
-  id: string
+  /** `lost`: changes were missed, anything may be stale. */
+  kind: 'harness' | 'session' | 'project' | 'user' | 'lost'
+  /** Null where the reader may not know which: some object of that kind. */
+  id: string | null
   project_id: string | null
 }
 

@@ -6,12 +6,14 @@ import {
   lazyRouteComponent,
   redirect,
 } from '@tanstack/react-router'
+import { ApiError } from '../api/client'
 import { queryClient } from '../api/link'
 import { queries } from '../api/queries'
 import { Login } from '../auth/Login'
+import { Root } from './Root'
 import { CrashPage, NotFoundPage } from './faults'
 
-const root = createRootRoute({ notFoundComponent: NotFoundPage, errorComponent: CrashPage })
+const root = createRootRoute({ component: Root, notFoundComponent: NotFoundPage, errorComponent: CrashPage })
 
 const login = createRoute({
   getParentRoute: () => root,
@@ -25,8 +27,7 @@ const app = createRoute({
   getParentRoute: () => root,
   id: 'app',
   component: lazyRouteComponent(() => import('../shell/Shell'), 'Shell'),
-  // A 401 sends the browser away by itself; nothing of the app is shown to nobody.
-  beforeLoad: () => queryClient.ensureQueryData(queries.me()).then(() => undefined),
+  beforeLoad: requireUser,
 })
 
 const home = createRoute({
@@ -132,6 +133,16 @@ export const router = createRouter({
   defaultNotFoundComponent: NotFoundPage,
   defaultErrorComponent: CrashPage,
 })
+
+/** Nothing of the app is shown to nobody: a 401 is already sending the browser to sign in. */
+async function requireUser() {
+  try {
+    await queryClient.ensureQueryData(queries.me())
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) await new Promise(() => {})
+    throw error
+  }
+}
 
 declare module '@tanstack/react-router' {
   interface Register {

@@ -1,11 +1,13 @@
 /** The sign-in page. The cookie that the server sets is the session; nothing is stored here. */
-import { Alert, Button, Card, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core'
+import { Button, Card, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core'
 import { useForm } from '@mantine/form'
 import { useDocumentTitle } from '@mantine/hooks'
 import { useSearch } from '@tanstack/react-router'
+import { CircleAlert } from 'lucide-react'
 import { useState } from 'react'
 import { signIn } from '../api/calls'
 import { ApiError } from '../api/client'
+import { Notice } from '../ui/Notice'
 import { safeNext } from './next'
 import css from './auth.module.css'
 
@@ -49,9 +51,9 @@ export function Login() {
               </Text>
             </div>
             {error && (
-              <Alert color="red" variant="light" role="alert" py={8} className={css.error}>
+              <Notice kind="bad" icon={CircleAlert} role="alert">
                 {error}
-              </Alert>
+              </Notice>
             )}
             <TextInput
               label="Username"

@@ -9,7 +9,7 @@ import { startHarness } from '../harness/harnesses'
 import { useNewSession } from '../harness/sessions'
 import css from './chat.module.css'
 
-const STEP_WORDS = {
+const STEP_WORDS: Record<string, string> = {
   workspace: 'preparing the workspace',
   scheduled: 'finding a place to run',
   image: 'fetching the image',
@@ -27,7 +27,7 @@ export function SessionState({ session, project }: { session: Session; project: 
   return (
     <div className={css.state} role="status">
       <Loader size={13} aria-hidden />
-      <span>The sandbox is starting{step ? `: ${STEP_WORDS[step.name]}` : ''}…</span>
+      <span>The sandbox is starting{step ? `: ${STEP_WORDS[step.name] ?? step.name}` : ''}…</span>
     </div>
   )
 }

@@ -1,12 +1,13 @@
 /** Text of a file: Markdown as it reads, everything else with line numbers and colours. */
-import { Alert, Button } from '@mantine/core'
+import { Button } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
-import { FileQuestionMark } from 'lucide-react'
+import { FileQuestionMark, Scissors } from 'lucide-react'
 import { lazy, Suspense } from 'react'
 import { queries } from '../api/queries'
 import type { FileText } from '../api/types'
 import { EmptyState } from '../ui/EmptyState'
 import { Loaded } from '../ui/Loaded'
+import { Notice } from '../ui/Notice'
 import { downloadAddress } from './changes'
 import css from './files.module.css'
 
@@ -38,9 +39,9 @@ export function TextOf({ file, path, markdown }: { file: FileText; path: string;
   return (
     <Suspense fallback={<pre className={css.plain}>{text}</pre>}>
       {file.truncated && (
-        <Alert color="yellow" variant="light" m="sm" p="xs">
+        <Notice kind="warn" icon={Scissors}>
           Only the first part of this file is shown; download it to see all.
-        </Alert>
+        </Notice>
       )}
       {markdown ? <Reading text={text} /> : <Source text={text} path={path} />}
     </Suspense>

@@ -1,6 +1,6 @@
 /** Uploads with their progress, beside whatever page is open; a small store of its own. */
 import { useSyncExternalStore } from 'react'
-import { address, ApiError, refusalFrom, signedOut } from '../api/client'
+import { address, ApiError, refusal, signedOut } from '../api/client'
 
 export interface Upload {
   id: number
@@ -70,11 +70,10 @@ export function post(url: string, file: File, progress: (sent: number) => void):
 }
 
 function failureOf(xhr: XMLHttpRequest): ApiError {
-  const fallback = `The server answered ${xhr.status}.`
   try {
-    return refusalFrom(xhr.status, xhr.responseText, fallback)
+    return refusal(xhr.status, JSON.parse(xhr.responseText))
   } catch {
-    return new ApiError(xhr.status, fallback)
+    return refusal(xhr.status, null)
   }
 }
 

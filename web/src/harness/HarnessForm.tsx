@@ -1,5 +1,5 @@
 /** What a new harness needs: a name, a type, a model, its environment. Checked before it is sent. */
-import { Alert, Button, Group, Radio, Stack, Text, Textarea, TextInput } from '@mantine/core'
+import { Button, Group, Radio, Stack, Text, Textarea, TextInput } from '@mantine/core'
 import { useForm } from '@mantine/form'
 import { useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
@@ -9,6 +9,7 @@ import { createHarness } from '../api/calls'
 import { queryClient } from '../api/link'
 import { queries } from '../api/queries'
 import type { HarnessType, Model } from '../api/types'
+import { Notice } from '../ui/Notice'
 import { attempt } from '../ui/toast'
 import { parseEnv } from './env'
 import css from './harness.module.css'
@@ -88,9 +89,9 @@ export function HarnessForm({ project, close }: { project: string; close: () => 
           />
         )}
         {site?.demo_model && (
-          <Alert color="yellow" variant="light" p="xs" icon={<FlaskConical size={15} />} className={css.notice}>
+          <Notice kind="warn" icon={FlaskConical}>
             This site answers with its built-in demo model, whatever is chosen here.
-          </Alert>
+          </Notice>
         )}
         <Textarea
           label="Environment variables"

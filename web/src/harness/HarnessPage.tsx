@@ -1,5 +1,5 @@
 /** One harness: its sandbox and how it starts, its sessions, its settings. */
-import { Alert, Badge, Button, Group, Menu } from '@mantine/core'
+import { Badge, Button, Group, Menu } from '@mantine/core'
 import { useDocumentTitle } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { useNavigate, useParams } from '@tanstack/react-router'
@@ -9,6 +9,7 @@ import type { Harness } from '../api/types'
 import { harnessName } from '../shell/names'
 import { IconAction } from '../ui/IconAction'
 import { Loaded } from '../ui/Loaded'
+import { Notice } from '../ui/Notice'
 import { Page, Panel } from '../ui/Page'
 import { StatusDot, stateWord } from '../ui/StatusDot'
 import { HarnessFacts } from './HarnessFacts'
@@ -47,9 +48,11 @@ function Content({ harness }: { harness: Harness }) {
       actions={<Actions harness={harness} />}
     >
       {status === 'failed' && (
-        <Alert color="red" variant="light" icon={<CircleAlert size={18} />} title="The sandbox failed" className={css.failure}>
-          {harness.failure || 'It gave no reason. The log below may say more.'}
-        </Alert>
+        <div className={css.failure}>
+          <Notice kind="bad" icon={CircleAlert} title="The sandbox failed" role="status">
+            {harness.failure || 'It gave no reason. The log below may say more.'}
+          </Notice>
+        </div>
       )}
       <div className={css.grid}>
         <div className={css.column}>

@@ -14,7 +14,7 @@ const LINES = 200
 export function SandboxLog({ harnessId }: { harnessId: string }) {
   const log = useQuery(queries.harnessLog(harnessId, LINES))
   const ref = useRef<HTMLPreElement>(null)
-  const text = log.data?.text
+  const text = log.data?.log
   useEffect(() => {
     if (ref.current) ref.current.scrollTop = ref.current.scrollHeight
   }, [text])
@@ -30,7 +30,7 @@ export function SandboxLog({ harnessId }: { harnessId: string }) {
       }
     >
       <Loaded query={log}>
-        {({ text }) => (
+        {({ log: text }) => (
           <pre ref={ref} className={css.log} tabIndex={0} aria-label="Sandbox log">
             {text.trim() || 'Nothing was written yet.'}
           </pre>

@@ -1,10 +1,10 @@
 /** What whoever uses this site should know of how it runs: a demo model, unconfined sandboxes. */
-import { Alert, Stack } from '@mantine/core'
+import { Stack } from '@mantine/core'
 import { useLocalStorage } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { FlaskConical, ShieldOff } from 'lucide-react'
 import { queries } from '../api/queries'
-import css from './projects.module.css'
+import { Notice } from '../ui/Notice'
 
 export function SiteNotices() {
   const { data: site } = useQuery(queries.site())
@@ -13,23 +13,26 @@ export function SiteNotices() {
     defaultValue: [],
     getInitialValueInEffect: false,
   })
-  if (!site) return null
-  const close = (what: string) => ({
-    withCloseButton: true,
-    closeButtonLabel: 'Hide this notice',
-    onClose: () => setHidden([...hidden, what]),
-  })
+  const shown = (what: string, holds: boolean | undefined) => holds === true && !hidden.includes(what)
+  const demo = shown('demo', site?.demo_model)
+  const unconfined = shown('isolation', site && !site.isolation.confined)
+  if (!site || (!demo && !unconfined)) return null
   return (
-    <Stack gap="xs" mb="md" className={css.notices}>
-      {site.demo_model && !hidden.includes('demo') && (
-        <Alert color="yellow" variant="light" icon={<FlaskConical size={17} />} title="The demo model answers" {...close('demo')}>
+    <Stack gap="xs" mb="md">
+      {demo && (
+        <Notice kind="warn" icon={FlaskConical} title="The demo model answers" onClose={() => setHidden([...hidden, 'demo'])}>
           {site.demo_hint ?? 'No real model is configured on this site.'}
-        </Alert>
+        </Notice>
       )}
-      {!site.isolation.confined && !hidden.includes('isolation') && (
-        <Alert color="yellow" variant="light" icon={<ShieldOff size={17} />} title="Sandboxes are not confined" {...close('isolation')}>
+      {unconfined && (
+        <Notice
+          kind="warn"
+          icon={ShieldOff}
+          title="Sandboxes are not confined"
+          onClose={() => setHidden([...hidden, 'isolation'])}
+        >
           {site.isolation.summary}
-        </Alert>
+        </Notice>
       )}
     </Stack>
   )
