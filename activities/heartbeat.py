@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 
 from temporalio import activity
 
-INTERVAL = 2.0
-"""Seconds; a seventh of the heartbeat time-out of a turn, so that one late beat is no death."""
+INTERVAL = 4.0
+"""Seconds; a third of the heartbeat time-out of a turn, so that one late beat is no death. Each
+beat is a write in Temporal, which every running turn pays for."""
 
 
 @asynccontextmanager

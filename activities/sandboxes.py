@@ -24,6 +24,9 @@ from cattery.temporal.messages import (
     SandboxReady,
 )
 
+LOG_LINES = 30
+"""Lines of a failed harness's log that its row keeps."""
+
 
 class SandboxActivities:
     """Sandboxes of one runtime and the rows that tell of them."""
@@ -94,9 +97,10 @@ class SandboxActivities:
         with translated_errors():
             async with heartbeating():
                 await self._runtime.stop(note.harness_id)
+                message = await self._with_log(note) if note.show_log else note.message
                 async with self._database.write() as session:
                     rows = SandboxRows(session, note.harness_id, note.generation)
-                    await rows.fail(note.message)
+                    await rows.fail(message)
 
     @activity.defn(name="sandbox.remove")
     async def remove(self, ref: HarnessRef) -> None:
@@ -104,6 +108,10 @@ class SandboxActivities:
         with translated_errors():
             async with heartbeating():
                 await self._runtime.remove(ref.harness_id)
+
+    async def _with_log(self, note: FailureNote) -> str:
+        log = await self._runtime.read_log(note.harness_id, lines=LOG_LINES)
+        return f"{note.message}\nThe last lines of its log:\n{log}" if log else note.message
 
     async def _begin(self, task: ProvisionInput) -> HarnessFacts:
         async with self._database.write() as session:

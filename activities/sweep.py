@@ -17,7 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from cattery.db import purge
 from cattery.db.engine import Database
 from cattery.db.sandbox_rows import HarnessFacts, find_harness, list_live_harnesses
-from cattery.db.states import HarnessStatus
+from cattery.db.states import HarnessStatus, PromptStatus
 from cattery.db.turns import find_session, list_stuck_sessions, list_waiting_prompts
 from cattery.ids import HarnessId, SessionId
 from cattery.sandboxes.port import Observation, SandboxRuntime, SandboxState
@@ -43,10 +43,20 @@ DELETION_LOST = timedelta(seconds=60)
 class SweepActivities:
     """Sweeps. Keeps between sweeps only which orphans it saw, to strike twice before it acts."""
 
-    def __init__(self, database: Database, runtime: SandboxRuntime, client: Client) -> None:
+    def __init__(
+        self,
+        database: Database,
+        runtime: SandboxRuntime,
+        client: Client,
+        *,
+        signal_lost: timedelta = SIGNAL_LOST,
+        deletion_lost: timedelta = DELETION_LOST,
+    ) -> None:
         self._database = database
         self._runtime = runtime
         self._client = client
+        self._signal_lost = signal_lost
+        self._deletion_lost = deletion_lost
         self._suspects: set[HarnessId] = set()
 
     @activity.defn(name="sweep.run")
@@ -102,23 +112,27 @@ class SweepActivities:
         return len(confirmed)
 
     async def _signal_prompts(self) -> int:
-        """Signal prompts again whose signal may have been lost; workflows leave out doubles."""
+        """Signal prompts again whose signal may have been lost; workflows leave out doubles.
+
+        One that still waits may be unknown to a workflow that is open; one that runs is not.
+        """
         async with self._database.read() as rows:
-            waiting = await list_waiting_prompts(rows, older_than=SIGNAL_LOST)
+            waiting = await list_waiting_prompts(rows, older_than=self._signal_lost)
         lost = [
-            (session_id, prompt_id)
-            for session_id, prompt_id in waiting
-            if not await self._is_open(naming.session_workflow(session_id))
+            turn
+            for turn in waiting
+            if turn.status is PromptStatus.QUEUED
+            or not await self._is_open(naming.session_workflow(turn.session_id))
         ]
-        for session_id, prompt_id in lost:
+        for turn in lost:
             await self._signal_session(
-                session_id, messages.SUBMIT_PROMPT, [PromptRef(prompt_id=prompt_id)]
+                turn.session_id, messages.SUBMIT_PROMPT, [PromptRef(prompt_id=turn.prompt_id)]
             )
         return len(lost)
 
     async def _open_sessions(self) -> int:
         async with self._database.read() as rows:
-            stuck = await list_stuck_sessions(rows, older_than=SIGNAL_LOST)
+            stuck = await list_stuck_sessions(rows, older_than=self._signal_lost)
         lost = [s for s in stuck if not await self._is_open(naming.session_workflow(s))]
         for session_id in lost:
             await self._signal_session(session_id, messages.OPEN_SESSION, [])
@@ -127,7 +141,7 @@ class SweepActivities:
     async def _resume_deletions(self) -> int:
         async with self._database.read() as rows:
             users, projects, harnesses, sessions = await purge.list_unfinished_deletions(
-                rows, older_than=DELETION_LOST
+                rows, older_than=self._deletion_lost
             )
             inputs = [
                 HarnessSandboxInput(harness_id=h, project_id=found.project_id)

@@ -45,7 +45,7 @@ ORCHESTRATION_WORKFLOWS: Sequence[type] = (
 ALL_WORKFLOWS: Sequence[type] = (*ORCHESTRATION_WORKFLOWS, SessionWorkflow)
 """Every workflow, for the replay of recorded histories too."""
 
-HEARTBEAT_THROTTLE = timedelta(seconds=2)
+HEARTBEAT_THROTTLE = timedelta(seconds=4)
 """A cancellation reaches an activity with the answer to a heartbeat: so often at least."""
 
 

@@ -19,8 +19,9 @@ class WorkerSettings(BaseSettings):
     """Sandboxes that are started or ended at once."""
     cached_workflows: int = 1_000
     """Workflows kept in memory, so that their next step needs no replay."""
-    writers: int = 2
-    """Connections that write events; a session's events always take the same one."""
+    writers: int = 1
+    """Connections that write events; a session's events always take the same one. One writes the
+    larger batches; more help where commits are slow and cores are many."""
     graceful_shutdown: timedelta = timedelta(seconds=5)
     """How long running activities get to hand over when the worker is asked to stop."""
     ready_file: Path | None = None

@@ -101,7 +101,7 @@ class TurnLog:
 class EventAppender:
     """The writers of one process."""
 
-    def __init__(self, database_url: str, *, writers: int = 2) -> None:
+    def __init__(self, database_url: str, *, writers: int = 1) -> None:
         self._writers = [_Writer(database_url) for _ in range(writers)]
 
     async def start(self) -> None:
