@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
+import structlog
+
 from cattery.auth.access import Caller
 from cattery.auth.passwords import Passwords, check_new_password
 from cattery.auth.tokens import TokenClaims, TokenSigner
@@ -13,6 +15,8 @@ from cattery.db.engine import Database
 from cattery.db.rate_limits import RateLimit
 from cattery.errors import ForbiddenError, NotSignedInError, RateLimitedError
 from cattery.ids import UserId
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,10 @@ class SignIn:
             known = await users.find_credentials(session, normalise_username(username))
         matches = await self.passwords.verify(password, known.password_hash if known else None)
         if known is None or not matches:
+            # The name is not logged: people type passwords into that field.
+            log.info("sign_in_refused", address=address, user_id=known and str(known.user_id))
             raise NotSignedInError("Wrong username or password. Check both and try again.")
+        log.info("user_signed_in", address=address, user_id=str(known.user_id))
         return await self._open(known.user_id, known.username, is_admin=known.is_admin)
 
     async def identify(self, token: str) -> Caller:
@@ -84,6 +91,7 @@ class SignIn:
         async with self._database.write() as session:
             await users.set_password(session, caller.user_id, password_hash)
             await users.revoke_sign_ins(session, caller.user_id, but=caller.auth_session_id)
+        log.info("password_changed", user_id=str(caller.user_id))
 
     async def sign_out(self, caller: Caller) -> None:
         """End the caller's sign-in; its token is worth nothing from now on."""

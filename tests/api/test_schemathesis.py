@@ -18,7 +18,7 @@ from api.openapi import render_document
 from tests.api.live import LiveSite, serving
 from tests.api.site import Person
 
-EXAMPLES = 24
+EXAMPLES = 16
 STREAMS = ("/events", "/message")
 """Their answers do not end by themselves; they have tests of their own."""
 DOCUMENT = schemathesis.openapi.from_dict(orjson.loads(render_document()))
