@@ -153,6 +153,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     made.close()
 
 
+@pytest.mark.timeout(300)
 def test_the_story_from_the_first_start_over_a_crash_to_a_clean_end(machine: Machine) -> None:
     first = machine.up()
     first.wait_ready()
