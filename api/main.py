@@ -90,7 +90,7 @@ async def _open_parts(
     database = engine.connect(database_settings)
     hub = StreamHub(database_settings.url.get_secret_value())
     runtime = create_runtime(home, SandboxSettings(), REGISTRY)
-    client = await connect(TemporalSettings())
+    client = await connect(TemporalSettings(), lazy=True)
     await hub.start()
     facts = SiteFacts(
         version=version("cattery"),

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import StreamingResponse
 
 from api.dependencies import Db, HubDep, LifecyclesDep, SessionAccess
+from api.follow_up import tell_lifecycles
 from api.schemas.errors import answers
 from api.schemas.events import PlatformEvent
 from api.schemas.prompts import PromptCreate
@@ -75,7 +76,7 @@ async def send_message(
     author = PromptAuthor(access.user.user_id, access.user.username)
     async with database.write() as rows:
         accepted = await accept_prompt(rows, access.session_id, author, body.text, None)
-    await lifecycles.submit_prompt(access.session_id, accepted.prompt_id)
+    await tell_lifecycles(lifecycles.submit_prompt(access.session_id, accepted.prompt_id))
     grant = StandingGrant(database, hub, access.user)
     stream = SseStream(hub, grant, access.session_id).turn(accepted.seq, accepted.turn_no)
     return StreamingResponse(stream, media_type=_STREAM, headers=SSE_HEADERS)

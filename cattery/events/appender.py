@@ -189,7 +189,7 @@ class _Writer:
         rows = [BatchRow(turn.fence, event) for turn, events in batch.items() for event in events]
         try:
             written = await self._append_until_answered(rows)
-        except psycopg.Error as error:
+        except (psycopg.Error, TypeError, ValueError) as error:
             if len(batch) > 1:
                 for turn, events in batch.items():
                     await self._write({turn: events})

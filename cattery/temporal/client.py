@@ -1,16 +1,26 @@
 """Connects to Temporal, the one way for every process, so that all read the same payloads."""
 
+from dataclasses import replace
+
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from cattery.settings import TemporalSettings
+from cattery.temporal.failures import DiscreetFailureConverter
+
+DATA_CONVERTER = replace(pydantic_data_converter, failure_converter_class=DiscreetFailureConverter)
+"""Payloads are pydantic models that carry ids only: no prompts, no secrets, no event bodies."""
 
 
-async def connect(settings: TemporalSettings) -> Client:
+async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
     """Connect to the server; raises `RuntimeError` where it cannot be reached.
 
-    Payloads are pydantic models that carry ids only: no prompts, no secrets, no event bodies.
+    With `lazy` the first call connects, so that a process can start, and say what is missing,
+    while the server is away.
     """
     return await Client.connect(
-        settings.address, namespace=settings.namespace, data_converter=pydantic_data_converter
+        settings.address,
+        namespace=settings.namespace,
+        data_converter=DATA_CONVERTER,
+        lazy=lazy,
     )
