@@ -9,7 +9,7 @@ import { defineConfig } from 'vitest/config'
 const api = process.env.CATTERY_API ?? 'http://127.0.0.1:8080'
 
 export default defineConfig({
-  plugins: [react(), compressed()],
+  plugins: [react(), withoutSecondHighlighter(), compressed()],
   server: { proxy: { '/api': { target: api, ws: true } } },
   build: {
     target: 'es2022',
@@ -24,6 +24,19 @@ export default defineConfig({
     restoreMocks: true,
   },
 })
+
+/** The diff view can colour by a second engine, 200 kB that we never ask for: its module is left out. */
+function withoutSecondHighlighter(): Plugin {
+  const stub = '\0no-second-highlighter'
+  return {
+    name: 'without-second-highlighter',
+    enforce: 'pre',
+    apply: 'build',
+    resolveId: (source, importer) =>
+      source.endsWith('/backends/highlights.js') && importer?.includes('@pierre/diffs') ? stub : null,
+    load: (id) => (id === stub ? 'export class HighlightsHighlighter {}' : null),
+  }
+}
 
 /** Leaves a `.br` and a `.gz` beside each file that is worth it; the API serves what a browser takes. */
 function compressed(): Plugin {

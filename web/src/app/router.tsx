@@ -10,10 +10,9 @@ import { ApiError } from '../api/client'
 import { queryClient } from '../api/link'
 import { queries } from '../api/queries'
 import { Login } from '../auth/Login'
-import { Root } from './Root'
 import { CrashPage, NotFoundPage } from './faults'
 
-const root = createRootRoute({ component: Root, notFoundComponent: NotFoundPage, errorComponent: CrashPage })
+const root = createRootRoute({ notFoundComponent: NotFoundPage, errorComponent: CrashPage })
 
 const login = createRoute({
   getParentRoute: () => root,

@@ -25,9 +25,6 @@ export function Composer({ disabled, children, seed }: Props) {
     setText(seed)
     input.current?.focus()
   }, [seed, setText])
-  useEffect(() => {
-    if (!working) setStopping(false)
-  }, [working])
 
   const send = async () => {
     const prompt = text.trim()
@@ -42,7 +39,8 @@ export function Composer({ disabled, children, seed }: Props) {
   }
   const stop = async () => {
     setStopping(true)
-    if (!(await attempt(() => abortTurn(sessionId), 'Could not stop the agent'))) setStopping(false)
+    await attempt(() => abortTurn(sessionId), 'Could not stop the agent')
+    setStopping(false)
   }
   useEscape(working && !stopping, () => void stop())
   const onKeyDown = (event: KeyboardEvent) => {
@@ -128,16 +126,14 @@ function useDraft(sessionId: string) {
 
 /** Esc anywhere on the page, unless a dialog or menu is open and takes it. */
 function useEscape(active: boolean, act: () => void) {
-  const latest = useRef(act)
-  latest.current = act
   useEffect(() => {
     if (!active) return undefined
     const onKey = (event: globalThis.KeyboardEvent) => {
       if (event.key !== 'Escape' || event.defaultPrevented || event.isComposing) return
       if (document.querySelector('[role="dialog"], [role="menu"], [role="listbox"]')) return
-      latest.current()
+      act()
     }
     window.addEventListener('keydown', onKey)
     return () => window.removeEventListener('keydown', onKey)
-  }, [active])
+  }, [active, act])
 }

@@ -74,7 +74,6 @@ function isEmpty(transcript: Store): boolean {
 function useFollowing(sessionId: string): string | null {
   const [refused, setRefused] = useState<string | null>(null)
   useEffect(() => {
-    setRefused(null)
     return followSession(sessionId, (_, message) => setRefused(message))
   }, [sessionId])
   return refused

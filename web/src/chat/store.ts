@@ -188,7 +188,7 @@ export class Transcript {
       case 'usage.updated':
         return this.set({ usage: event.data })
       case 'session.error':
-        this.set({ announcement: `Error: ${event.data.message}`, status: null })
+        this.say(`Error: ${event.data.message}`)
         return this.put({ kind: 'error', id: `error-${event.seq}`, turnNo: this.turnNo, ...event.data })
       case 'harness.unknown':
         return this.put({ kind: 'unknown', id: `unknown-${event.seq}`, turnNo: this.turnNo, ...event.data })
@@ -310,7 +310,8 @@ export class Transcript {
       ...own(child),
     })
     const said = kind === 'permission' ? 'The agent asks for permission.' : 'The agent asks a question.'
-    this.set({ openQuestions: [...this.meta.openQuestions, partId], announcement: said, status: null })
+    this.set({ openQuestions: [...this.meta.openQuestions, partId] })
+    this.say(said)
   }
 
   private closeQuestion(data: Data<'question.answered'>) {
@@ -333,8 +334,8 @@ export class Transcript {
       queue: this.meta.queue.slice(1),
       status: null,
       openQuestions: [],
-      announcement: ENDINGS[outcome],
     })
+    this.say(ENDINGS[outcome])
   }
 
   /** What the turn left running or unanswered ended with it. */
@@ -364,6 +365,11 @@ export class Transcript {
       this.open.delete(id)
       this.put({ ...part, done: true })
     }
+  }
+
+  /** History is not news: nothing is said until the log was read to its end. */
+  private say(announcement: string) {
+    this.set({ status: null, announcement: this.meta.live ? announcement : '' })
   }
 
   private put(part: Part) {

@@ -68,7 +68,11 @@ function Content({ project, path, entry, source }: Props & { source: boolean }) 
       </div>
     )
   }
-  if (shape === 'pdf') return <iframe className={css.frame} src={rawAddress(project, path) + version} title={entry.name} />
+  if (shape === 'pdf') {
+    // Chromium shows no PDF in a sandboxed frame; the server sends its own sandbox policy.
+    // oxlint-disable-next-line react/iframe-missing-sandbox
+    return <iframe className={css.frame} src={rawAddress(project, path) + version} title={entry.name} />
+  }
   if (shape === 'html') {
     return <iframe className={css.frame} sandbox="" src={rawPathAddress(project, path)} title={entry.name} />
   }

@@ -10,12 +10,12 @@ export const nameOf = (path: string) => absolute(path).split('/').at(-1) ?? ''
 
 export type Shape = 'image' | 'pdf' | 'html' | 'markdown' | 'text'
 
-const IMAGES = ['png', 'jpg', 'jpeg', 'gif', 'webp', 'avif', 'bmp', 'ico', 'svg']
+const IMAGES = new Set(['png', 'jpg', 'jpeg', 'gif', 'webp', 'avif', 'bmp', 'ico', 'svg'])
 
 /** How a file is shown, told by its name. */
 export function shapeOf(path: string): Shape {
   const extension = nameOf(path).toLowerCase().split('.').at(-1) ?? ''
-  if (IMAGES.includes(extension)) return 'image'
+  if (IMAGES.has(extension)) return 'image'
   if (extension === 'pdf') return 'pdf'
   if (extension === 'html' || extension === 'htm') return 'html'
   if (extension === 'md' || extension === 'markdown') return 'markdown'

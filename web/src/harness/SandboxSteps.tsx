@@ -20,7 +20,7 @@ export function SandboxSteps({ harness }: { harness: Harness }) {
   const last = harness.steps.at(-1)
   return (
     <ol className={css.steps} aria-label="Steps of the sandbox's start">
-      {STEPS.map(({ name, title }) => {
+      {stepsOf(harness).map(({ name, title }) => {
         const step = known.get(name)
         const state = stateOf(harness, step, step !== undefined && step === last)
         return (
@@ -38,6 +38,13 @@ export function SandboxSteps({ harness }: { harness: Harness }) {
       })}
     </ol>
   )
+}
+
+/** Not every runtime has every step: one that was passed over is left out, one to come is shown. */
+function stepsOf({ steps, sandbox_status: status }: Harness) {
+  const known = new Set(steps.map(({ name }) => name))
+  const reached = STEPS.findLastIndex(({ name }) => known.has(name))
+  return STEPS.filter(({ name }, i) => known.has(name) || (status !== 'ready' && i > reached))
 }
 
 function StepIcon({ state }: { state: State }) {

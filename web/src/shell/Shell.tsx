@@ -1,6 +1,10 @@
 /** What surrounds every page behind sign-in: rail, tree, tabs, status bar, palette, drawer. */
+import '@mantine/notifications/styles.css'
+import '@mantine/spotlight/styles.css'
 import { Drawer, Splitter, useComputedColorScheme, useMantineColorScheme } from '@mantine/core'
 import { useHotkeys, useLocalStorage, useMediaQuery } from '@mantine/hooks'
+import { ModalsProvider } from '@mantine/modals'
+import { Notifications } from '@mantine/notifications'
 import { useQuery } from '@tanstack/react-query'
 import { Outlet, useLocation, useParams } from '@tanstack/react-router'
 import { Menu as MenuIcon } from 'lucide-react'
@@ -23,7 +27,17 @@ import css from './shell.module.css'
 const NAV_MIN = 210
 const NAV_MAX = 460
 
+/** Dialogs stand inside the router, because what they do may lead elsewhere. */
 export function Shell() {
+  return (
+    <ModalsProvider>
+      <Notifications position="top-right" limit={4} autoClose={6_000} />
+      <Frame />
+    </ModalsProvider>
+  )
+}
+
+function Frame() {
   const project = useCurrentProject()
   const mobile = useMediaQuery('(max-width: 48em)', false, { getInitialValueInEffect: false })
   const tab = useCurrentTab()
@@ -86,17 +100,18 @@ function Wide({ project, children }: { project: string | undefined; children: Re
 const clamp = (width: number) => Math.min(NAV_MAX, Math.max(NAV_MIN, width || NAV_MIN))
 
 function TopBar({ mobile, project, tab }: { mobile: boolean; project: string | undefined; tab: Tab | null }) {
-  const [drawer, setDrawer] = useState(false)
   const { pathname } = useLocation()
-  useEffect(() => setDrawer(false), [pathname])
+  // Open on the page where it was opened: going somewhere closes it.
+  const [openAt, setOpenAt] = useState<string | null>(null)
+  const close = () => setOpenAt(null)
   return (
     <div className={css.tabbar}>
       {mobile && (
         <>
-          <IconAction size={44} iconSize={19} label="Open navigation" icon={MenuIcon} onClick={() => setDrawer(true)} />
+          <IconAction size={44} iconSize={19} label="Open navigation" icon={MenuIcon} onClick={() => setOpenAt(pathname)} />
           <Drawer
-            opened={drawer}
-            onClose={() => setDrawer(false)}
+            opened={openAt === pathname}
+            onClose={close}
             size="86%"
             padding={0}
             withCloseButton={false}

@@ -10,7 +10,7 @@ export interface Tab {
 
 const KEY = 'cattery-tabs'
 const MOST = 20
-const KINDS = ['session', 'harness', 'file', 'skill']
+const KINDS = new Set(['session', 'harness', 'file', 'skill'])
 
 let tabs = load()
 const listeners = new Set<() => void>()
@@ -68,7 +68,7 @@ function isTab(value: unknown): value is Tab {
   const { kind, id, project } = (value ?? {}) as Partial<Tab>
   return (
     typeof id === 'string' &&
-    KINDS.includes(String(kind)) &&
+    KINDS.has(String(kind)) &&
     (project === null || typeof project === 'string')
   )
 }

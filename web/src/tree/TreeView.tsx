@@ -53,6 +53,7 @@ export function TreeView({ label, data, active, open, rename, remove, row }: Pro
           // Keys are handled by the treeitem around this, which also has the focus.
           <div
             {...elementProps}
+            role="presentation"
             className={`${elementProps.className} ${css.row}`}
             data-active={node.value === active || undefined}
             onClick={(event) => {
@@ -61,7 +62,10 @@ export function TreeView({ label, data, active, open, rename, remove, row }: Pro
             }}
           >
             {isRoot && (
-              <span
+              <button
+                type="button"
+                tabIndex={-1}
+                aria-hidden
                 className={css.chevron}
                 data-open={(expanded && hasChildren) || undefined}
                 data-empty={!hasChildren || undefined}
@@ -70,12 +74,12 @@ export function TreeView({ label, data, active, open, rename, remove, row }: Pro
                   tree.toggleExpanded(node.value)
                 }}
               >
-                <ChevronRight size={13} aria-hidden />
-              </span>
+                <ChevronRight size={13} />
+              </button>
             )}
             {content}
             {actions && (
-              <span className={css.actions} onClick={(event) => event.stopPropagation()}>
+              <span role="presentation" className={css.actions} onClick={(event) => event.stopPropagation()}>
                 {actions}
               </span>
             )}

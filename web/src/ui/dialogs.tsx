@@ -85,7 +85,9 @@ export function confirmDeletion(deletion: Deletion) {
   })
 }
 
-function DeletionForm({ text, dies = [], submit = 'Delete', run, close }: Deletion & { close: () => void }) {
+const NOTHING: string[] = []
+
+function DeletionForm({ text, dies = NOTHING, submit = 'Delete', run, close }: Deletion & { close: () => void }) {
   const [busy, setBusy] = useState(false)
   const go = async () => {
     setBusy(true)

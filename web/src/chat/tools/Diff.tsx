@@ -24,6 +24,7 @@ export default function Diff({ patch }: { patch: string }) {
           options={{
             theme: { light: 'github-light-high-contrast', dark: 'github-dark-high-contrast' },
             themeType: scheme,
+            preferredHighlighter: 'shiki-js',
             disableFileHeader: files.length === 1,
             diffStyle: 'unified',
             overflow: 'wrap',
