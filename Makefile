@@ -4,6 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
@@ -12,6 +13,8 @@ export CATTERY_TOOLS ?= $(CURDIR)/.tools
 
 # T narrows tests: make test T=tests/unit, make test T="-k sentence"
 T ?=
+# The slow ones and those that need a cluster have targets of their own.
+MARKS := -m "not slow and not cluster"
 FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay tests/e2e
 PYTHON_FOLDERS := activities api cattery cli gateway tests workers workflows
 
@@ -52,9 +55,9 @@ test: install-dev web ## Run all tests (T=path narrows them to some of the Pytho
 	@$(INSTALL) browsers
 ifeq ($(strip $(T)),)
 	@cd web && npm test
-	@exec $(BIN)/pytest $(wildcard $(FOLDERS))
+	@exec $(BIN)/pytest $(MARKS) $(wildcard $(FOLDERS))
 else
-	@exec $(BIN)/pytest $(T)
+	@exec $(BIN)/pytest $(MARKS) $(T)
 endif
 
 test-unit: install-dev ## Run the fast tests only
@@ -66,7 +69,7 @@ test-web: ## Run the web UI's unit tests only
 
 test-e2e: install-dev web ## Run the tests with real processes and a real browser only
 	@$(INSTALL) browsers
-	@exec $(BIN)/pytest tests/e2e $(T)
+	@exec $(BIN)/pytest $(MARKS) tests/e2e $(T)
 
 test-faults: install-dev ## Run the slow tests that break things
 	@exec $(BIN)/pytest -m slow tests/faults $(T)

@@ -52,7 +52,8 @@ def up() -> None:
     web UI, and CATTERY_WORKERS workers (default 1). A part that dies is started again.
 
     The UI is on http://127.0.0.1:8080 (CATTERY_HOST, CATTERY_PORT); data is in CATTERY_HOME.
-    The first start prints the password of the user admin, once.
+    The first start prints the password of the user admin, once. Models: ANTHROPIC_API_KEY,
+    OPENAI_API_KEY, or ANTHROPIC_BASE_URL, OPENAI_BASE_URL; with none of them a demo model answers.
     """
     from cli.up import run_up
 

@@ -154,7 +154,7 @@ npm_ci() {
   local log
   log="$(mktemp)"
   if ! (cd "$1" && npm ci --no-audit --no-fund --no-update-notifier) >"$log" 2>&1; then
-    cat "$log" >&2
+    head -n 25 "$log" >&2 # after that it explains its options
     fail "npm failed in $1 (its words stand above). Check the network or the registry, then repeat."
   fi
   rm -f "$log"
