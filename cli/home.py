@@ -100,7 +100,7 @@ class Home:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if stat.S_IMODE(self.folder.stat().st_mode) == 0o700:
             return
-        # Never close a folder that is evidently something else, such as /tmp or a user's HOME.
+        # Never close a folder that is evidently something else, such as a user's HOME.
         if any(self.folder.iterdir()) and not self.state_file.exists():
             raise CommandError(
                 f"The data folder {self.folder} holds other things and is open to other users. "

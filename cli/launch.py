@@ -53,8 +53,8 @@ def become_user(uid: int, gid: int) -> None:
     """Give up root for another user, keeping only the right to read and pass through folders.
 
     The folders above the data and the programs may well be closed to that user (a home of mode
-    0700, a clone in `/root`). Opening them to everybody would be worse than this: one ambient
-    capability, which the kernel drops with the process.
+    0700, a clone in the HOME of root). Opening them to everybody would be worse than this: one
+    ambient capability, which the kernel drops with the process.
     """
     if platform.system() != "Linux":
         os.setgroups([])
