@@ -1,5 +1,6 @@
 """The lifecycles as Temporal runs them: starts, signals and updates workflows by their ids."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import override
@@ -17,7 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from api.lifecycles import Lifecycles
 from cattery.db.engine import Database
 from cattery.db.sandbox_rows import find_harness
-from cattery.db.turns import TurnRows, find_session, store_answer
+from cattery.db.turns import TurnRows, drop_answer, find_session, store_answer
 from cattery.errors import NotFoundError, UnavailableError
 from cattery.events.model import Answer
 from cattery.ids import HarnessId, ProjectId, PromptId, SessionId, UserId
@@ -35,12 +36,18 @@ from cattery.temporal.messages import (
 _AGAIN = WorkflowIDConflictPolicy.USE_EXISTING
 
 
+PATIENCE = 30.0
+"""Seconds that a workflow may take to do something that a person waits for. It has no worker, or
+its worker is overloaded, where it takes longer."""
+
+
 class TemporalLifecycles(Lifecycles):
     """Reaches the workflows through one client. What is said here is durable once it returns."""
 
-    def __init__(self, client: Client, database: Database) -> None:
+    def __init__(self, client: Client, database: Database, *, patience: float = PATIENCE) -> None:
         self._client = client
         self._database = database
+        self._patience = patience
 
     @override
     async def start_sandbox(self, harness_id: HarnessId) -> None:
@@ -59,7 +66,7 @@ class TemporalLifecycles(Lifecycles):
     @override
     async def stop_sandbox(self, harness_id: HarnessId) -> None:
         sandbox = await self._sandbox(harness_id)
-        async with _reachable():
+        async with _reachable(), asyncio.timeout(self._patience):
             await self._client.execute_update_with_start_workflow(
                 messages.STOP_SANDBOX,
                 start_workflow_operation=WithStartWorkflowOperation(
@@ -129,7 +136,10 @@ class TemporalLifecycles(Lifecycles):
         handle = self._client.get_workflow_handle(naming.session_workflow(session_id))
         async with _reachable():
             try:
-                await handle.execute_update(messages.ABORT_TURN)
+                async with asyncio.timeout(self._patience):
+                    await handle.execute_update(messages.ABORT_TURN)
+            except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+                return  # the wish stands in the row: whoever runs the turn next sees it
             except RPCError as error:
                 if error.status is not RPCStatusCode.NOT_FOUND:
                     raise
@@ -144,13 +154,16 @@ class TemporalLifecycles(Lifecycles):
         handle = self._client.get_workflow_handle(naming.session_workflow(session_id))
         async with _reachable():
             try:
-                await handle.execute_update(
-                    messages.ANSWER_QUESTION, AnswerRef(answer_id=str(answer_id))
-                )
+                async with asyncio.timeout(self._patience):
+                    await handle.execute_update(
+                        messages.ANSWER_QUESTION, AnswerRef(answer_id=str(answer_id))
+                    )
             except RPCError as error:
-                if error.status is RPCStatusCode.NOT_FOUND:
-                    raise NotFoundError("open question") from error
-                raise
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+                async with self._database.write() as rows:
+                    await drop_answer(rows, answer_id)
+                raise NotFoundError("open question") from error
             except WorkflowUpdateFailedError as error:
                 cause = error.cause
                 if isinstance(cause, ApplicationError) and cause.type == NotFoundError.code:
@@ -210,7 +223,7 @@ async def _reachable() -> AsyncIterator[None]:
         if error.status is RPCStatusCode.NOT_FOUND:
             raise
         raise UnavailableError(_DOWN) from error
-    except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
         raise UnavailableError(_DOWN) from error
 
 

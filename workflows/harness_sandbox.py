@@ -13,8 +13,9 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.sandboxes import SandboxActivities
+    from cattery.errors import SandboxError
     from cattery.temporal import messages, search_attributes
-    from cattery.temporal.failures import failure_message
+    from cattery.temporal.failures import failure_code, failure_message
     from cattery.temporal.messages import (
         FailureNote,
         HarnessRef,
@@ -66,6 +67,8 @@ class HarnessSandboxWorkflow:
         self._asked = 0
         """Wishes so far; `_served` is how many of them the loop has dealt with."""
         self._served = 0
+        self._joined = 0
+        """The last wish to run that the start under way serves."""
 
     @workflow.run
     async def run(self, sandbox: HarnessSandboxInput) -> str:
@@ -81,7 +84,7 @@ class HarnessSandboxWorkflow:
         while await self._has_wish():
             covers = self._asked
             await self._serve()
-            self._served = max(self._served, covers)
+            self._served = max(covers, self._joined)
             if workflow.info().is_continue_as_new_suggested() and self._may_roll():
                 workflow.continue_as_new(sandbox)
         return self._phase.value
@@ -138,7 +141,10 @@ class HarnessSandboxWorkflow:
 
     def _note(self, wish: Wish) -> None:
         self._asked += 1
-        if self._wish is not Wish.DELETE:
+        starting = self._phase is Phase.STARTING and self._wish is Wish.NOTHING
+        if wish is Wish.RUN and starting:
+            self._joined = self._asked
+        elif self._wish is not Wish.DELETE:
             self._wish = wish
 
     async def _has_wish(self) -> bool:
@@ -185,23 +191,27 @@ class HarnessSandboxWorkflow:
         await workflow.wait_condition(
             lambda: provisioning.done() or self._wish in (Wish.STOP, Wish.DELETE)
         )
-        if not provisioning.done():
+        is_given_up = not provisioning.done()
+        if is_given_up:
+            self._failure = _STOPPED
+            self._enter(Phase.STOPPING)
             provisioning.cancel()
         try:
             await provisioning
         except ActivityError as error:
-            if self._wish in (Wish.STOP, Wish.DELETE):
-                self._failure = _STOPPED
-                self._enter(Phase.STOPPING)
-            else:
-                await self._fail(failure_message(error))
+            if not is_given_up:
+                show_log = failure_code(error) == SandboxError.code
+                await self._fail(failure_message(error), show_log=show_log)
         else:
             self._enter(Phase.READY)
 
-    async def _fail(self, message: str) -> None:
+    async def _fail(self, message: str, *, show_log: bool) -> None:
         self._failure = message
         note = FailureNote(
-            harness_id=self._sandbox.harness_id, generation=self._generation, message=message
+            harness_id=self._sandbox.harness_id,
+            generation=self._generation,
+            message=message,
+            show_log=show_log,
         )
         await workflow.execute_activity_method(
             SandboxActivities.fail,
@@ -246,7 +256,8 @@ class HarnessSandboxWorkflow:
 
     async def _check_loss(self, lost: SandboxLost) -> None:
         if not await self._is_running():
-            await self._fail(f"The sandbox ended by itself. {lost.reason}".strip())
+            message = f"The sandbox ended by itself. {lost.reason}".strip()
+            await self._fail(message, show_log=True)
 
     def _may_roll(self) -> bool:
         return (

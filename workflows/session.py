@@ -42,6 +42,8 @@ ABORT_PATIENCE = timedelta(seconds=10)
 """How long a harness may take to stop before the turn is ended without it."""
 MAX_RESTARTS = 3
 """How often one turn may start its sandbox or reopen its session before it is given up."""
+HARNESS_PAUSE = timedelta(seconds=1)
+"""Before a harness that failed at the prompt is given it once more."""
 REMEMBERED = 500
 """Prompt ids kept to leave out a signal that comes twice."""
 
@@ -95,8 +97,13 @@ class SessionWorkflow:
 
     @workflow.update(name=messages.ABORT_TURN)
     async def abort(self) -> None:
-        """Stop the running turn; returns when the harness was told, or nothing runs."""
+        """Stop the running turn; returns when the harness was told, or nothing runs.
+
+        While the session is being opened, the first prompt that waits for it is ended instead.
+        """
         if self._running is None:
+            if self._queue:
+                await self._end(self._queue.popleft(), TurnOutcome.ABORTED, None)
             return
         self._aborted = True
         try:
@@ -161,6 +168,7 @@ class SessionWorkflow:
     async def _run_turn(self, prompt_id: PromptId) -> None:
         """Run one turn to its one end, starting what it needs on the way."""
         self._running, self._aborted = prompt_id, self._closing
+        reason = ""
         try:
             for _ in range(MAX_RESTARTS):
                 self._describe("running", f"runs turn `{prompt_id}`")
@@ -169,10 +177,11 @@ class SessionWorkflow:
                 except ActivityError as error:
                     if not await self._mend(prompt_id, error):
                         return
+                    reason = failure_message(error)
                 else:
                     await self._follow_up(result)
                     return
-            await self._end(prompt_id, TurnOutcome.FAILED, _NO_SANDBOX)
+            await self._end(prompt_id, TurnOutcome.FAILED, f"{reason} {_GIVEN_UP}")
         finally:
             self._running = None
 
@@ -207,6 +216,8 @@ class SessionWorkflow:
                 await self._open_in_harness()
             elif code == "harness_session_gone":
                 await self._open_in_harness()
+            elif code == "harness":
+                await workflow.sleep(HARNESS_PAUSE, summary="before the harness is asked again")
             else:
                 await self._end(prompt_id, TurnOutcome.FAILED, failure_message(error))
                 return False
@@ -300,7 +311,7 @@ class SessionWorkflow:
         workflow.set_current_details(f"**{phase}**: {what}, since {since}{waiting}")
 
 
-_NO_SANDBOX = (
-    "The agent's sandbox was started again and again and did not stay. "
+_GIVEN_UP = (
+    "This turn was given up after several tries. "
     "Look at the harness's log, then send the prompt again."
 )

@@ -66,7 +66,8 @@ TURN: ActivityOptions = {
     "retry_policy": RetryPolicy(
         initial_interval=timedelta(milliseconds=200),
         maximum_interval=timedelta(seconds=5),
-        non_retryable_error_types=["sandbox", "stream_lost", "harness_session_gone"],
+        # What the session's workflow mends, a bounded number of times.
+        non_retryable_error_types=["sandbox", "stream_lost", "harness", "harness_session_gone"],
     ),
     "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 }

@@ -90,9 +90,18 @@ async def find_turn(session: ReadSession, prompt_id: PromptId) -> TurnFacts | No
     return None if row is None else _turn(row)
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingTurn:
+    """The head of a session's queue."""
+
+    session_id: SessionId
+    prompt_id: PromptId
+    status: PromptStatus
+
+
 async def list_waiting_prompts(
     session: ReadSession, *, older_than: timedelta
-) -> Sequence[tuple[SessionId, PromptId]]:
+) -> Sequence[WaitingTurn]:
     """List prompts that have waited long enough for their signal to have been lost.
 
     Only the head of a session's queue counts: those behind it wait for good reason.
@@ -109,8 +118,8 @@ async def list_waiting_prompts(
     )
     cutoff = await session.scalar(select(func.now() - older_than))
     return [
-        (SessionId(session_id), PromptId(prompt_id))
-        for session_id, prompt_id, _, created_at in rows
+        WaitingTurn(SessionId(session_id), PromptId(prompt_id), PromptStatus(status))
+        for session_id, prompt_id, status, created_at in rows
         if created_at < cutoff
     ]
 
@@ -165,8 +174,13 @@ class TurnRows:
         )
 
     async def set_title(self, title: str) -> None:
-        """Keep the title that the harness found."""
-        await self._set(title=title)
+        """Keep the title that the harness found, unless a person has given one meanwhile."""
+        await self._session.execute(
+            update(SessionRow)
+            .where(SessionRow.id == self._facts.session_id, SessionRow.title.is_(None))
+            .values(title=title)
+        )
+        await self._announce()
 
     async def start_turn(
         self, turn: TurnFacts, fence: Fence, owner: str, message_id: HarnessMessageId | None

@@ -5,10 +5,12 @@ gives new ones a default, so that histories of older releases still decode.
 """
 
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from cattery.ids import HarnessId, ProjectId, PromptId, SessionId, UserId
+from cattery.temporal.failures import first_line
 
 HARNESS_SANDBOX = "harness-sandbox"
 SESSION = "session"
@@ -27,6 +29,10 @@ OPEN_SESSION = "open"
 CLOSE_SESSION = "close"
 ABORT_TURN = "abort"
 ANSWER_QUESTION = "answer"
+
+
+type Sentence = Annotated[str, AfterValidator(first_line)]
+"""Words for people. The lines of a log that may follow do not travel: they may say anything."""
 
 
 class _Message(BaseModel):
@@ -50,7 +56,7 @@ class SandboxLost(_Message):
     """Somebody saw that a generation's sandbox is no more."""
 
     generation: int
-    reason: str
+    reason: Sentence
 
 
 class ProvisionInput(_Message):
@@ -61,11 +67,12 @@ class ProvisionInput(_Message):
 
 
 class FailureNote(_Message):
-    """Why a generation failed, in words for people."""
+    """Why a generation failed. `show_log` has the last lines of the harness's log added to it."""
 
     harness_id: HarnessId
     generation: int
-    message: str
+    message: Sentence
+    show_log: bool = False
 
 
 class SandboxFacts(_Message):
@@ -121,7 +128,7 @@ class EndTurnInput(_Message):
     session_id: SessionId
     prompt_id: PromptId
     outcome: TurnOutcome
-    message: str | None = None
+    message: Sentence | None = None
 
 
 class AnswerRef(_Message):
@@ -149,7 +156,7 @@ class SessionFailure(_Message):
 
     session_id: SessionId
     phase: str
-    message: str
+    message: Sentence
 
 
 class HarnessRef(_Message):

@@ -2,12 +2,12 @@
 
 import asyncio
 import dataclasses
-import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -32,6 +32,7 @@ from workers.process import WorkerParts, running_workers
 from workers.settings import WorkerSettings
 
 WORKER = Path(__file__).parents[1] / "scripted_type.py"
+ODD_HARNESS = Path(__file__).with_name("odd_harness.py")
 NOBODY_LISTENS = "http://127.0.0.1:9"
 type Registry = Mapping[str, HarnessType]
 
@@ -85,8 +86,13 @@ class Platform:
 
     async def sweep(self) -> SweepResult:
         """Sweep once, as if all that waits had waited for long."""
-        now = {"signal_lost": NO_AGE, "deletion_lost": NO_AGE}
-        return await SweepActivities(self.database, self.runtime, self.client, **now).run()
+        return await SweepActivities(
+            self.database,
+            self.runtime,
+            self.client,
+            signal_lost=timedelta(0),
+            deletion_lost=timedelta(0),
+        ).run()
 
     async def events(self, session: SessionId) -> list[LoggedEvent]:
         return await read_events(self.database, session)
@@ -110,7 +116,7 @@ class Platform:
         self, harness: HarnessId, user: UserId, status: HarnessStatus
     ) -> harnesses.HarnessRecord:
         async def reached() -> bool:
-            return (await self.harness_row(harness, user)).status is status
+            return (await self.harness_row(harness, user)).sandbox_status is status
 
         await self.until(reached, f"the harness to be {status}")
         return await self.harness_row(harness, user)
@@ -232,6 +238,16 @@ def launching(argv: Callable[[LaunchInput], tuple[str, ...]]) -> Registry:
     return {"opencode": dataclasses.replace(SCRIPTED["opencode"], launch=launch)}
 
 
+def odd_harness(oddity: str) -> Registry:
+    """A registry whose harness is the scripted one with an oddity; see `odd_harness.py`."""
+
+    def argv(given: LaunchInput) -> tuple[str, ...]:
+        launch = SCRIPTED["opencode"].launch(given)
+        return (sys.executable, str(ODD_HARNESS), oddity, *launch.argv[2:])
+
+    return launching(argv)
+
+
 def of_type(events: list[LoggedEvent], kind: EventType) -> list[LoggedEvent]:
     return [event for event in events if event.type == kind]
 
@@ -246,18 +262,3 @@ def text_of(events: list[LoggedEvent]) -> str:
 def said(deltas: int) -> str:
     """What the scripted harness says in a part of `size=1`."""
     return "".join(f"word{n} " for n in range(deltas))
-
-
-def marked_processes(home: Path) -> list[int]:
-    """The processes that carry the mark of a sandbox beneath a home."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            environment = (folder / "environ").read_bytes()
-        except OSError:
-            continue  # it ended, or is not ours
-        if b"CATTERY_SANDBOX=" in environment and os.fsencode(home) in environment:
-            found.append(int(folder.name))
-    return found

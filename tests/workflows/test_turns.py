@@ -1,25 +1,20 @@
 """Turns end to end: rows, signals, a real harness process, the log."""
 
-from cattery.db.states import SessionStatus
+import asyncio
+
+from cattery.db import prompts, sessions
 from cattery.events.history import fold_history
 from cattery.events.model import EventType
-from cattery.ids import HarnessId, SessionId, UserId
-from tests.workflows.conftest import Platform
-
-
-async def open_session(platform: Platform) -> tuple[UserId, HarnessId, SessionId]:
-    user = await platform.make_user()
-    project = await platform.make_project(user)
-    harness = await platform.make_harness(project, user)
-    session = await platform.make_session(project, harness, user)
-
-    async def ready() -> bool:
-        row = await platform.session_row(session)
-        assert row.status is not SessionStatus.FAILED, row.failure
-        return row.status is SessionStatus.READY
-
-    await platform.until(ready, "the session to be ready")
-    return user, harness, session
+from cattery.temporal import naming
+from tests.workflows.parts import (
+    Platform,
+    of_type,
+    open_session,
+    said,
+    text_of,
+    wait_until_open,
+    worker_on,
+)
 
 
 async def test_a_prompt_is_answered_and_ends_with_one_idle(platform: Platform) -> None:
@@ -48,31 +43,117 @@ async def test_queued_prompts_run_in_their_order(platform: Platform) -> None:
     assert len(platform.posted_prompts(harness)) == 3
 
 
-async def test_an_abort_ends_the_turn_and_names_who_stopped_it(platform: Platform) -> None:
+async def test_a_prompt_that_is_signalled_twice_runs_once(platform: Platform) -> None:
+    user, harness, session = await open_session(platform)
+    prompt = await platform.prompt(session, user, "deltas=5 rate=20")
+    await asyncio.gather(*(platform.lifecycles.submit_prompt(session, prompt) for _ in range(5)))
+    await platform.wait_for_idles(session, 1)
+    await platform.lifecycles.submit_prompt(session, prompt)
+    await platform.prompt(session, user, "deltas=1")
+    events = await platform.wait_for_idles(session, 2)
+
+    assert [e.turn_no for e in of_type(events, EventType.SESSION_IDLE)] == [1, 2]
+    assert len(platform.posted_prompts(harness)) == 2
+
+
+async def test_prompts_that_were_queued_while_no_worker_ran_are_answered_in_their_order(
+    bare_platform: Platform,
+) -> None:
+    platform = bare_platform
+    user = await platform.make_user()
+    project = await platform.make_project(user)
+    harness = await platform.make_harness(project, user)
+    session = await platform.make_session(project, harness, user)
+    for n in range(3):
+        await platform.prompt(session, user, f"deltas={n + 1} size=1")
+    async with worker_on(platform):
+        events = await platform.wait_for_idles(session, 3)
+
+    idles = of_type(events, EventType.SESSION_IDLE)
+    assert [e.data for e in idles] == [{"outcome": "completed"}] * 3
+    assert [e.turn_no for e in idles] == [1, 2, 3]
+    assert text_of(events) == said(3)
+
+
+async def test_a_prompt_that_was_removed_while_it_waited_never_runs(platform: Platform) -> None:
+    user, harness, session = await open_session(platform)
+    await platform.prompt(session, user, "deltas=20 rate=20")
+    removed = await platform.prompt(session, user, "deltas=7 never")
+    await platform.prompt(session, user, "deltas=2 size=1")
+    project = (await platform.harness_row(harness, user)).project_id
+    async with platform.database.write() as rows:
+        await prompts.remove_queued_prompt(rows, project, session, removed)
+    events = await platform.wait_for_idles(session, 2)
+
+    assert [e.turn_no for e in of_type(events, EventType.SESSION_IDLE)] == [1, 3]
+    assert text_of(events) == said(2)
+    posted = platform.posted_prompts(harness)
+    assert len(posted) == 2
+    assert not any("never" in line for line in posted)
+
+
+async def test_two_sessions_of_one_harness_at_once_keep_their_events_apart(
+    platform: Platform,
+) -> None:
+    user, harness, first = await open_session(platform)
+    project = (await platform.harness_row(harness, user)).project_id
+    second = await platform.make_session(project, harness, user)
+    await wait_until_open(platform, second)
+    await asyncio.gather(
+        platform.prompt(first, user, "deltas=60 rate=60 size=1 parts=2 tools=2"),
+        platform.prompt(second, user, "deltas=90 rate=60 size=1 parts=1 think"),
+    )
+    of_first = await platform.wait_for_idles(first, 1)
+    of_second = await platform.wait_for_idles(second, 1)
+
+    assert text_of(of_first) == said(60) * 2
+    assert text_of(of_second) == said(90)
+    assert len(of_type(of_first, EventType.TOOL_DONE)) == 2
+    assert not of_type(of_first, EventType.MESSAGE_THINKING)
+    assert not of_type(of_second, EventType.TOOL_START)
+    for events in (of_first, of_second):
+        assert [e.seq for e in events] == list(range(1, len(events) + 1))
+        assert len(of_type(events, EventType.SESSION_IDLE)) == 1
+
+
+async def test_a_title_that_the_agent_finds_is_kept(platform: Platform) -> None:
     user, _, session = await open_session(platform)
-    await platform.prompt(session, user, "deltas=1000 rate=20")
-
-    async def streaming() -> bool:
-        return any(e.type == EventType.MESSAGE_DELTA for e in await platform.events(session))
-
-    await platform.until(streaming, "the first text")
-    await platform.lifecycles.abort_turn(session, "ada")
+    await platform.prompt(session, user, "deltas=2")
     events = await platform.wait_for_idles(session, 1)
-    assert events[-1].data == {"outcome": "aborted", "stoppedBy": "ada"}
-    assert not any(e.type == EventType.SESSION_ERROR for e in events)
+
+    async def is_titled() -> bool:
+        return (await platform.session_row(session)).title == "Scripted session"
+
+    assert [e.data for e in of_type(events, EventType.SESSION_TITLE)] == [
+        {"title": "Scripted session"}
+    ]
+    await platform.until(is_titled, "the title to be kept")
 
 
-async def test_an_agent_that_dies_ends_the_turn_and_the_next_prompt_starts_it_again(
+async def test_a_title_that_a_person_gives_in_mid_turn_stays(platform: Platform) -> None:
+    user, harness, session = await open_session(platform)
+    project = (await platform.harness_row(harness, user)).project_id
+    await platform.prompt(session, user, "deltas=20 rate=20")
+    await platform.wait_for_events(session, EventType.SESSION_TITLE)
+    async with platform.database.write() as rows:
+        await sessions.rename_session(rows, project, session, "Mine")
+    await platform.wait_for_idles(session, 1)
+    await platform.prompt(session, user, "deltas=2")
+    await platform.wait_for_idles(session, 2)
+
+    assert (await platform.session_row(session)).title == "Mine"
+
+
+async def test_a_session_whose_workflow_ended_is_revived_by_the_next_prompt(
     platform: Platform,
 ) -> None:
     user, harness, session = await open_session(platform)
-    await platform.prompt(session, user, "deltas=100 die-after=10")
-    events = await platform.wait_for_idles(session, 1)
-    (error,) = [e for e in events if e.type == EventType.SESSION_ERROR]
-    assert "ended in the middle of this turn" in str(error.data["message"])
-    assert events[-1].data == {"outcome": "failed"}
-
-    await platform.prompt(session, user, "deltas=5")
+    await platform.prompt(session, user, "deltas=2")
+    await platform.wait_for_idles(session, 1)
+    handle = platform.client.get_workflow_handle(naming.session_workflow(session))
+    await handle.terminate("as an operator may")
+    await platform.prompt(session, user, "deltas=3 size=1")
     events = await platform.wait_for_idles(session, 2)
-    assert events[-1].data == {"outcome": "completed"}
+
+    assert text_of(events) == said(3)
     assert len(platform.posted_prompts(harness)) == 2
