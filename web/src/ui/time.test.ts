@@ -1,0 +1,21 @@
+import { describe, expect, it } from 'vitest'
+import { ago, bytes, span } from './time'
+
+const NOW = Date.parse('2026-03-10T12:00:00Z')
+
+describe('words for moments and sizes', () => {
+  it.each([
+    ['2026-03-10T11:59:30Z', 'now'],
+    ['2026-03-10T11:15:00Z', '45 min'],
+    ['2026-03-10T03:00:00Z', '9 h'],
+    ['2026-03-07T12:00:00Z', '3 d'],
+    ['2025-03-10T12:00:00Z', 'Mar 10, 2025'],
+  ])('%s is %s', (at, words) => {
+    expect(ago(at, NOW)).toBe(words)
+  })
+
+  it('are short', () => {
+    expect(span('2026-03-10T12:00:00.000Z', '2026-03-10T12:00:03.700Z')).toBe('3.7 s')
+    expect([bytes(900), bytes(1_536), bytes(20 * 1_048_576)]).toEqual(['900 B', '1.5 KB', '20 MB'])
+  })
+})
