@@ -8,10 +8,12 @@ from sqlalchemy import ColumnElement, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cattery.db.event_log import append_in_transaction
 from cattery.db.feed import announce
 from cattery.db.states import PromptStatus, SessionPhase, SessionStatus
 from cattery.db.tables import HarnessRow, PromptRow, SessionRow, SessionStreamRow
 from cattery.errors import ConflictError, NotFoundError
+from cattery.events.model import EventType, NewEvent
 from cattery.ids import HarnessId, ProjectId, SessionId, UserId, new_id
 
 SEEN_EVERY = timedelta(minutes=1)
@@ -106,7 +108,9 @@ async def note_seen(session: AsyncSession, session_id: SessionId) -> None:
 async def rename_session(
     session: AsyncSession, project_id: ProjectId, session_id: SessionId, title: str
 ) -> SessionRecord:
-    """Give a session another title."""
+    """Give a session another title, and say so in its log, for those who watch it."""
+    event = NewEvent(EventType.SESSION_TITLE, {"title": title})
+    await append_in_transaction(session, session_id, 0, event)
     await session.execute(
         update(SessionRow)
         .where(SessionRow.id == session_id, SessionRow.deleting_at.is_(None))

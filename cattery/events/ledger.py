@@ -8,6 +8,7 @@ start or fuller input, its first end, each question once, and one end. Pure: no 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from cattery.events.model import (
     ErrorRaised,
@@ -30,14 +31,19 @@ from cattery.events.model import (
 from cattery.jsontypes import Json, JsonObject
 
 INTERRUPTED = "The tool was interrupted."
+_MAX_KEY = 200
 
 
 @dataclass(slots=True)
 class _Part:
-    """The text of a part so far, in the pieces that it came in: joined only when compared."""
+    """The text of a part so far, in the pieces that it came in: joined only when compared.
+
+    `rewritten` once it was replaced by its final text: its stream is then of another text.
+    """
 
     pieces: list[str] = field(default_factory=list)
     length: int = 0
+    rewritten: bool = False
 
     def append(self, piece: str) -> None:
         self.pieces.append(piece)
@@ -111,9 +117,7 @@ class Ledger:
         closing: list[NewEvent] = []
         for tool_id in self.open_tools:
             name = self._tool_names[tool_id]
-            closing += self.admit(
-                ToolFinished(tool_id, name, "The tool was interrupted.", ok=False)
-            )
+            closing += self.admit(ToolFinished(tool_id, name, INTERRUPTED, ok=False))
         for question_id in self.open_questions:
             closing.append(self._withdraw(question_id))
         self.ended = True
@@ -121,69 +125,78 @@ class Ledger:
         return [*closing, idle]
 
     def _admit_text(self, piece: TextPiece) -> list[NewEvent]:
-        text = clean_text(piece.text)
-        part = self._parts.setdefault(piece.part_id, _Part())
+        part_id, text = clean_text(piece.part_id), clean_text(piece.text)
+        part = self._parts.setdefault(part_id, _Part())
         if piece.complete and piece.offset == 0:
             have = part.text()
             if have.startswith(text):
                 return []  # harnesses trim the blanks at the end of what they streamed
             if not text.startswith(have):
-                return self._reset_part(piece, text)
-        if piece.offset > part.length:
-            return []  # a gap: the whole part follows in a complete piece
+                return self._reset_part(part_id, text, piece.thinking)
+        elif part.rewritten or piece.offset > part.length:
+            return []  # late, or after a gap: the whole part follows in a complete piece
         fresh = text[part.length - piece.offset :]
         if not fresh:
             return []
         offset = part.length
         part.append(fresh)
         kind = EventType.MESSAGE_THINKING if piece.thinking else EventType.MESSAGE_DELTA
-        data: JsonObject = {"partId": piece.part_id, "text": fresh, "offset": offset}
-        return [NewEvent(kind, data if piece.child is None else {**data, "child": piece.child})]
+        data: JsonObject = {"partId": part_id, "text": fresh, "offset": offset}
+        if piece.child is not None:
+            data["child"] = clean_text(piece.child)
+        return [NewEvent(kind, data)]
 
-    def _reset_part(self, piece: TextPiece, text: str) -> list[NewEvent]:
-        self._parts[piece.part_id] = _Part([text], len(text))
-        data: JsonObject = {"partId": piece.part_id, "text": text, "thinking": piece.thinking}
+    def _reset_part(self, part_id: str, text: str, thinking: bool) -> list[NewEvent]:
+        self._parts[part_id] = _Part([text], len(text), rewritten=True)
+        data: JsonObject = {"partId": part_id, "text": text, "thinking": thinking}
         return [NewEvent(EventType.MESSAGE_RESET, data)]
 
     def _admit_tool_start(self, event: ToolStarted) -> list[NewEvent]:
-        if event.tool_id in self._tools_done:
+        data = _clean(event.data())
+        tool_id, given = _str(data, "toolId"), _str(data, "input")
+        if tool_id in self._tools_done or self._tool_inputs.get(tool_id) == given:
             return []
-        if self._tool_inputs.get(event.tool_id) == event.input_json:
-            return []
-        self._tool_inputs[event.tool_id] = event.input_json
-        self._tool_names[event.tool_id] = event.tool
-        return [NewEvent(event.type, _clean(event.data()))]
+        self._tool_inputs[tool_id] = given
+        self._tool_names[tool_id] = _str(data, "tool")
+        return [NewEvent(event.type, data)]
 
     def _admit_tool_end(self, event: ToolFinished) -> list[NewEvent]:
-        if event.tool_id in self._tools_done:
+        data = _clean(event.data())
+        tool_id = _str(data, "toolId")
+        if tool_id in self._tools_done:
             return []
         before: list[NewEvent] = []
-        if event.tool_id not in self._tool_inputs:
-            before = self._admit_tool_start(ToolStarted(event.tool_id, event.tool, "{}"))
-        self._tools_done.add(event.tool_id)
-        return [*before, NewEvent(event.type, _clean(event.data()), f"tool:{event.tool_id}")]
+        if tool_id not in self._tool_inputs:
+            before = self._admit_tool_start(ToolStarted(tool_id, event.tool, "{}"))
+        self._tools_done.add(tool_id)
+        return [*before, NewEvent(event.type, data, _dedupe_key("tool", tool_id))]
 
     def _admit_question(self, event: QuestionAsked | QuestionAnswered) -> list[NewEvent]:
-        question_id = event.question_id
+        data = _clean(event.data())
+        question_id = _str(data, "partId")
         if question_id in self._answered:
             return []
         if isinstance(event, QuestionAsked):
             if question_id in self._open_questions:
                 return []
-            self._open_questions[question_id] = event.data()
-            return [NewEvent(event.type, _clean(event.data()), question_key(question_id))]
+            self._open_questions[question_id] = data
+            return [NewEvent(event.type, data, question_key(question_id))]
         if question_id not in self._open_questions:
             return []
         del self._open_questions[question_id]
         self._answered.add(question_id)
-        return [NewEvent(event.type, _clean(event.data()), answer_key(question_id))]
+        return [NewEvent(event.type, data, answer_key(question_id))]
 
     def _admit_error(self, event: ErrorRaised) -> list[NewEvent]:
-        key = event.key or event.message
-        if key in self._errors or event.message in self._errors:
+        data = _clean(event.data())
+        message = _str(data, "message")
+        key = clean_text(event.key or message)
+        if key in self._errors or message in self._errors:
             return []
-        self._errors |= {key, event.message}
-        return [NewEvent(event.type, _clean(event.data()))]
+        self._errors |= {key, message}
+        # The rows do not tell the next attempt the key; the log refuses the second of a key.
+        kind = f"error:{self.turn_no}"
+        return [NewEvent(event.type, data, _dedupe_key(kind, key) if event.key else None)]
 
     def _admit_if_changed(
         self, event: TitleChanged | TodosUpdated | UsageUpdated | StatusChanged
@@ -212,7 +225,7 @@ class Ledger:
                 self._parts.setdefault(_str(data, "partId"), _Part()).append(_str(data, "text"))
             case EventType.MESSAGE_RESET:
                 text = _str(data, "text")
-                self._parts[_str(data, "partId")] = _Part([text], len(text))
+                self._parts[_str(data, "partId")] = _Part([text], len(text), rewritten=True)
             case EventType.TOOL_START:
                 self._tool_inputs[_str(data, "toolId")] = _str(data, "input")
                 self._tool_names[_str(data, "toolId")] = _str(data, "tool")
@@ -240,12 +253,19 @@ class Ledger:
 
 def question_key(question_id: str) -> str:
     """Return the dedupe key of a question."""
-    return f"question:{question_id}"
+    return _dedupe_key("question", question_id)
 
 
 def answer_key(question_id: str) -> str:
     """Return the dedupe key of a question's answer."""
-    return f"answer:{question_id}"
+    return _dedupe_key("answer", question_id)
+
+
+def _dedupe_key(kind: str, name: str) -> str:
+    """Name an occurrence within what an index can hold, however long the harness's own id is."""
+    if len(name) > _MAX_KEY:
+        name = sha256(name.encode(errors="surrogatepass")).hexdigest()
+    return f"{kind}:{name}"
 
 
 def clean_text(text: str) -> str:
@@ -256,7 +276,7 @@ def clean_text(text: str) -> str:
 
 
 def _clean(value: JsonObject) -> JsonObject:
-    return {key: _clean_value(item) for key, item in value.items()}
+    return {clean_text(key): _clean_value(item) for key, item in value.items()}
 
 
 def _clean_value(value: Json) -> Json:

@@ -74,7 +74,11 @@ def _read_calls(reader: ConversationReader, content: Json) -> None:
 
 
 def _read_user(reader: ConversationReader, content: Json) -> None:
-    """Read a user's message: words, or results of tools with at most a remark of the harness."""
+    """Read a user's message: words, results of tools, or both.
+
+    After a turn that was stopped in a tool, the result and the next prompt come in one message;
+    a harness's own remark beside results is taken away by the reader.
+    """
     blocks = as_objects(content)
     results = [block for block in blocks if block.get("type") == "tool_result"]
     for block in results:
@@ -85,7 +89,7 @@ def _read_user(reader: ConversationReader, content: Json) -> None:
         )
     if isinstance(content, str):
         reader.add_prompt(content)
-    elif not results:
+    else:
         reader.add_prompt(as_text([b for b in blocks if b.get("type") == "text"]))
 
 

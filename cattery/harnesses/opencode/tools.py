@@ -45,6 +45,9 @@ def child_session(part: JsonObject) -> str | None:
     return text_of(object_of(state, "metadata"), "sessionId") or None
 
 
+_ABORTED: Final = "User aborted the command\n</shell_metadata>"
+
+
 def _finished(started: ToolStarted, state: JsonObject) -> ToolFinished:
     metadata = object_of(state, "metadata")
     parse = _PARSERS.get(started.tool.lower())
@@ -52,8 +55,9 @@ def _finished(started: ToolStarted, state: JsonObject) -> ToolFinished:
         tool_id=started.tool_id,
         tool=started.tool,
         output=text_of(state, "output"),
-        # A call of an unknown tool, or with wrong arguments, ends as a completed `invalid`.
-        ok=started.tool != "invalid",
+        # A call of an unknown tool, or with wrong arguments, ends as a completed `invalid`; a
+        # command that a person stopped ends as completed too, and says so in its output.
+        ok=started.tool != "invalid" and _ABORTED not in text_of(state, "output")[-200:],
         parsed=parse(state, metadata) if parse else None,
         diff=text_of(metadata, "diff") or None,
         child=started.child,

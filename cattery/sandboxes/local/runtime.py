@@ -143,6 +143,7 @@ class LocalRuntime:
     def workspace_files(self, project_id: ProjectId) -> FileTree:
         """Give access to the files of a project's workspace."""
         workspace = self._layout.workspace(project_id)
+        make_private(workspace)  # files are there before the first sandbox is
         return LocalTree(workspace, WORK if self.isolation().confined else str(workspace))
 
     def skills(self) -> SkillLibrary:
