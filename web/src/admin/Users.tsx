@@ -1,5 +1,5 @@
 /** All users: create, reset a password, make or unmake an administrator, delete. */
-import { Button, Checkbox, Group, Modal, PasswordInput, Stack, Switch, Table, TextInput } from '@mantine/core'
+import { Button, Checkbox, Group, Modal, PasswordInput, Stack, Switch, Table, TextInput, VisuallyHidden } from '@mantine/core'
 import { useForm } from '@mantine/form'
 import { useDisclosure, useDocumentTitle } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
@@ -60,7 +60,9 @@ export function Users() {
                     <Table.Th>Administrator</Table.Th>
                     <Table.Th>Last sign-in</Table.Th>
                     <Table.Th>Created</Table.Th>
-                    <Table.Th aria-label="Actions" />
+                    <Table.Th>
+                      <VisuallyHidden>Actions</VisuallyHidden>
+                    </Table.Th>
                   </Table.Tr>
                 </Table.Thead>
                 <Table.Tbody>

@@ -16,7 +16,7 @@ const brand: MantineColorsTuple = [
 
 export const theme = createTheme({
   primaryColor: 'brand',
-  primaryShade: { light: 8, dark: 6 },
+  primaryShade: 8,
   colors: { brand },
   autoContrast: true,
   luminanceThreshold: 0.35,

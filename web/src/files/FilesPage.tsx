@@ -1,4 +1,5 @@
 /** The workspace: a folder is listed, a file is shown; the address says which. */
+import { VisuallyHidden } from '@mantine/core'
 import { useDocumentTitle } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
@@ -20,6 +21,9 @@ export function FilesPage() {
   useDocumentTitle(`${path === '/' ? 'Files' : nameOf(path)} · Cattery`)
   return (
     <div className={css.page}>
+      <VisuallyHidden>
+        <h1>{path === '/' ? 'Files' : path}</h1>
+      </VisuallyHidden>
       {path === '/' ? <Folder key={path} project={project} path={path} /> : <Found project={project} path={path} />}
       <UploadList />
     </div>

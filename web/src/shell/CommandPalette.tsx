@@ -18,6 +18,7 @@ export function CommandPalette({ project }: { project: string | undefined }) {
     <Spotlight
       attributes={{ content: { 'aria-label': 'Command palette' } }}
       shortcut={['mod + K', 'mod + P']}
+      tagsToIgnore={[]}
       nothingFound="Nothing found"
       highlightQuery
       scrollable

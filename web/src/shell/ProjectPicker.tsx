@@ -36,7 +36,7 @@ export function ProjectPicker({ project }: { project: string | undefined }) {
           justify="space-between"
           fw={500}
           rightSection={<ChevronsUpDown size={13} aria-hidden />}
-          aria-label={`Project: ${current ? projectName(current) : 'none'}`}
+          aria-label={current ? `Project: ${projectName(current)}` : 'Choose a project'}
         >
           {current ? projectName(current) : 'Choose a project'}
         </Button>

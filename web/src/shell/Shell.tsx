@@ -161,11 +161,6 @@ function tabOf({ project = null, harness, session, path, slug }: { project?: str
 function useGlobalHotkeys() {
   const { setColorScheme } = useMantineColorScheme()
   const scheme = useComputedColorScheme('light')
-  useHotkeys(
-    [
-      ['mod+shift+L', () => setColorScheme(scheme === 'dark' ? 'light' : 'dark')],
-      ['shift+?', showShortcuts],
-    ],
-    ['INPUT', 'TEXTAREA', 'SELECT'],
-  )
+  useHotkeys([['mod+shift+L', () => setColorScheme(scheme === 'dark' ? 'light' : 'dark')]], [])
+  useHotkeys([['shift+?', showShortcuts]])
 }

@@ -45,7 +45,7 @@ export function StatusBar() {
         </Anchor>
       )}
       <span className={css.wideOnly}>{site && `Cattery ${site.version}`}</span>
-      <UnstyledButton className={css.kbd} onClick={spotlight.open} aria-label="Open the command palette">
+      <UnstyledButton className={css.kbd} onClick={spotlight.open} aria-label="Ctrl K opens the command palette">
         <Kbd size="xs">Ctrl K</Kbd>
       </UnstyledButton>
     </footer>
