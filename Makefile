@@ -90,7 +90,7 @@ fmt: install-dev ## Format the Python code and fix what can be fixed
 	$(BIN)/ruff format .
 
 bench: install-dev ## Measure the event path beside a null relay
-	@exec $(BIN)/python -m workers.bench
+	@exec $(BIN)/python -m tests.bench
 
 ##@ Maintain
 

@@ -11,7 +11,7 @@ from cli.errors import CommandError
 from cli.ports import describe_holder, is_free
 
 OLDEST_PYTHON = (3, 12)
-OLDEST_NODE = 20
+OLDEST_NODE = (20, 19)
 _OPENCODE = Path("opencode", "node_modules", ".bin", "opencode")
 
 
@@ -36,17 +36,18 @@ def require_node() -> str:
     Raises:
         CommandError: it is missing or too old.
     """
+    wanted = ".".join(map(str, OLDEST_NODE))
     program = shutil.which("node")
     if program is None:
         raise CommandError(
-            f"Node.js is not installed. Install version {OLDEST_NODE} or newer (with npm), then "
+            f"Node.js is not installed. Install version {wanted} or newer (with npm), then "
             "run `make up` again."
         )
     said = run_version(program)
-    match = re.match(r"v(\d+)\.", said)
-    if match is None or int(match[1]) < OLDEST_NODE:
+    match = re.match(r"v(\d+)\.(\d+)\.", said)
+    if match is None or (int(match[1]), int(match[2])) < OLDEST_NODE:
         raise CommandError(
-            f"Cattery needs Node.js {OLDEST_NODE} or newer; {program} is {said or 'unusable'}. "
+            f"Cattery needs Node.js {wanted} or newer; {program} is {said or 'unusable'}. "
             "Install a newer one, then run `make up` again."
         )
     return said
