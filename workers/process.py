@@ -138,6 +138,8 @@ def create_workers(
             ],
             max_concurrent_activities=settings.turns,
             max_cached_workflows=settings.cached_workflows,
+            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             graceful_shutdown_timeout=settings.graceful_shutdown,
         ),
         Worker(
@@ -151,6 +153,8 @@ def create_workers(
                 sandboxes.remove,
             ],
             max_concurrent_activities=settings.sandboxes,
+            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             graceful_shutdown_timeout=settings.graceful_shutdown,
         ),
     ]

@@ -46,11 +46,11 @@ class LateTitle(scripted_harness.Turn):
 
 
 def apply_ignore_abort() -> None:
-    scripted_harness.Surface.abort = ignore_abort  # type: ignore[method-assign]
+    scripted_harness.Surface.abort = ignore_abort  # type: ignore[assignment, method-assign]
 
 
 def apply_fail_prompts() -> None:
-    scripted_harness.Surface.prompt = fail_prompt  # type: ignore[method-assign]
+    scripted_harness.Surface.prompt = fail_prompt  # type: ignore[assignment, method-assign]
 
 
 def apply_late_title() -> None:

@@ -4,13 +4,14 @@ import asyncio
 import dataclasses
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
+from sqlalchemy import func, select
 from temporalio.client import Client
 
 from activities.sweep import SweepActivities
@@ -19,12 +20,14 @@ from cattery.db import harnesses, projects, prompts, sessions, users
 from cattery.db.engine import Database, connect
 from cattery.db.event_log import read_events
 from cattery.db.states import HarnessStatus, SessionStatus
+from cattery.db.tables import Base
 from cattery.events.history import fold_history
 from cattery.events.model import EventType, LoggedEvent
 from cattery.harnesses.port import HarnessType, Launch, LaunchInput
 from cattery.ids import HarnessId, ProjectId, PromptId, SessionId, UserId
 from cattery.sandboxes.local import LocalRuntime
 from cattery.sandboxes.local.confinement import Confinement
+from cattery.sandboxes.supervisor.processes import find_marked
 from cattery.settings import DatabaseSettings, SandboxSettings
 from cattery.temporal.messages import SweepResult
 from tests.scripted_type import PROMPTS_FILE, SCRIPTED
@@ -48,9 +51,9 @@ class Platform:
     home: Path
     registry: Registry
 
-    async def make_user(self, name: str = "ada") -> UserId:
+    async def make_user(self, name: str = "ada", *, is_admin: bool = False) -> UserId:
         async with self.database.write() as rows:
-            return (await users.create_user(rows, name, "x", is_admin=False)).user_id
+            return (await users.create_user(rows, name, "x", is_admin=is_admin)).user_id
 
     async def make_project(self, owner: UserId) -> ProjectId:
         async with self.database.write() as rows:
@@ -262,3 +265,33 @@ def text_of(events: list[LoggedEvent]) -> str:
 def said(deltas: int) -> str:
     """What the scripted harness says in a part of `size=1`."""
     return "".join(f"word{n} " for n in range(deltas))
+
+
+async def count_rows(platform: Platform, table: type[Base]) -> int:
+    async with platform.database.read() as rows:
+        return await rows.scalar(select(func.count()).select_from(table)) or 0
+
+
+def processes_of(harness: HarnessId) -> list[int]:
+    """The processes that carry the mark of a harness's sandbox."""
+    return find_marked(f"{harness}:")
+
+
+async def assert_nothing_left(
+    platform: Platform,
+    *,
+    users: Sequence[UserId] = (),
+    projects: Sequence[ProjectId] = (),
+    harnesses: Sequence[HarnessId] = (),
+    sessions: Sequence[SessionId] = (),
+) -> None:
+    """Look for objects in every row of every table, in every path and in every process."""
+    ids = [str(one) for one in (*users, *projects, *harnesses, *sessions)]
+    async with platform.database.read() as rows:
+        for table in Base.metadata.sorted_tables:
+            for row in await rows.execute(select(table)):
+                written = " ".join(str(value) for value in row)
+                assert not [one for one in ids if one in written], f"{table.name}: {written}"
+    paths = [str(path) for path in platform.home.rglob("*")]
+    assert not [path for path in paths for one in ids if one in path]
+    assert not [process for harness in harnesses for process in processes_of(harness)]
