@@ -8,12 +8,10 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.deletion import DeletionActivities
     from activities.lifecycles import LifecycleActivities
-    from activities.turns import TurnActivities
     from cattery.temporal import messages, search_attributes
     from cattery.temporal.messages import (
         HarnessRef,
@@ -22,8 +20,7 @@ with workflow.unsafe.imports_passed_through():
         SessionRef,
         UserRef,
     )
-    from cattery.temporal.naming import SESSIONS_QUEUE
-    from workflows.timing import MESSAGE_TO_HARNESS, ROWS, TEARDOWN
+    from workflows.timing import ROWS, TEARDOWN
 
 AT_ONCE = 10
 """Harnesses or sessions of one deletion that are ended at the same time."""
@@ -104,13 +101,7 @@ class UserDeletionWorkflow:
 
 
 async def _close_session(ref: SessionRef) -> None:
-    """Tell the agent to stop, if it can be told, and have the session's workflow complete."""
-    try:
-        await workflow.execute_activity_method(
-            TurnActivities.abort_turn, ref, task_queue=SESSIONS_QUEUE, **MESSAGE_TO_HARNESS
-        )
-    except ActivityError:
-        workflow.logger.info("The agent could not be told to stop; its turn is given up")
+    """Have the session's workflow stop the agent, run no more and complete."""
     await workflow.execute_activity_method(LifecycleActivities.close_session, ref, **TEARDOWN)
 
 

@@ -106,15 +106,7 @@ class SessionWorkflow:
                 await self._end(self._queue.popleft(), TurnOutcome.ABORTED, None)
             return
         self._aborted = True
-        try:
-            await workflow.execute_activity_method(
-                TurnActivities.abort_turn,
-                SessionRef(session_id=self._session.session_id),
-                summary="stop the agent",
-                **MESSAGE_TO_HARNESS,
-            )
-        except ActivityError as error:
-            workflow.logger.warning("The harness could not be told to stop: %s", error.cause)
+        await self._tell_agent_to_stop()
 
     @workflow.update(name=messages.ANSWER_QUESTION)
     async def answer(self, answer: AnswerRef) -> None:
@@ -196,6 +188,8 @@ class SessionWorkflow:
         await workflow.wait_condition(lambda: turn.done() or self._aborted)
         if not turn.done():
             self._describe("stopping", "waits for the agent to stop")
+            if self._closing:
+                await self._tell_agent_to_stop()
             try:
                 await workflow.wait_condition(
                     turn.done, timeout=ABORT_PATIENCE, timeout_summary="the agent stops"
@@ -203,6 +197,17 @@ class SessionWorkflow:
             except TimeoutError:
                 turn.cancel()
         return await turn
+
+    async def _tell_agent_to_stop(self) -> None:
+        try:
+            await workflow.execute_activity_method(
+                TurnActivities.abort_turn,
+                SessionRef(session_id=self._session.session_id),
+                summary="stop the agent",
+                **MESSAGE_TO_HARNESS,
+            )
+        except ActivityError as error:
+            workflow.logger.warning("The harness could not be told to stop: %s", error.cause)
 
     async def _mend(self, prompt_id: PromptId, error: ActivityError) -> bool:
         """Bring back what the turn lacked; false where the turn was ended instead."""
