@@ -1,5 +1,5 @@
 /** All users: create, reset a password, make or unmake an administrator, delete. */
-import { Button, Checkbox, Group, Modal, PasswordInput, Stack, Switch, Table, TextInput, VisuallyHidden } from '@mantine/core'
+import { Badge, Button, Checkbox, Group, Modal, PasswordInput, Stack, Switch, Table, TextInput, VisuallyHidden } from '@mantine/core'
 import { useForm } from '@mantine/form'
 import { useDisclosure, useDocumentTitle } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
@@ -111,13 +111,16 @@ function UserRow({ user, reset }: { user: AdminUser; reset: () => void }) {
         {user.username} {self && <span className={css.dim}>(you)</span>}
       </Table.Td>
       <Table.Td>
-        <Switch
-          size="sm"
-          aria-label={`${user.username} is an administrator`}
-          checked={user.is_admin}
-          disabled={self}
-          onChange={() => void toggle()}
-        />
+        {self ? (
+          <Badge variant="light">administrator</Badge>
+        ) : (
+          <Switch
+            size="sm"
+            aria-label={`${user.username} is an administrator`}
+            checked={user.is_admin}
+            onChange={() => void toggle()}
+          />
+        )}
       </Table.Td>
       <Table.Td>{user.last_login_at ? <Ago at={user.last_login_at} /> : 'never'}</Table.Td>
       <Table.Td>
@@ -126,7 +129,7 @@ function UserRow({ user, reset }: { user: AdminUser; reset: () => void }) {
       <Table.Td>
         <Group gap={2} justify="flex-end" wrap="nowrap">
           <IconAction label={`Reset the password of ${user.username}`} icon={KeyRound} size={32} onClick={reset} />
-          <IconAction label={`Delete ${user.username}`} icon={Trash2} size={32} disabled={self} onClick={remove} />
+          {!self && <IconAction label={`Delete ${user.username}`} icon={Trash2} size={32} onClick={remove} />}
         </Group>
       </Table.Td>
     </Table.Tr>

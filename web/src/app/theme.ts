@@ -14,10 +14,24 @@ const brand: MantineColorsTuple = [
   '#046c64',
 ]
 
+/** Mantine's own dark greys are neutral; these carry the tint of our tokens in app.css. */
+const dark: MantineColorsTuple = [
+  '#d5dadc',
+  '#b8c0c4',
+  '#8b969c',
+  '#6d777c',
+  '#343a3d',
+  '#2a3032',
+  '#1d2122',
+  '#181b1c',
+  '#131516',
+  '#0e1011',
+]
+
 export const theme = createTheme({
   primaryColor: 'brand',
   primaryShade: 8,
-  colors: { brand },
+  colors: { brand, dark },
   autoContrast: true,
   luminanceThreshold: 0.35,
   fontFamily: '"Geist Variable", system-ui, sans-serif',

@@ -18,12 +18,17 @@ export interface Parcel {
 }
 
 const AT_ONCE = 3
+const SHOWN_MS = 5_000
 
 let uploads: Upload[] = []
 let lastId = 0
 const listeners = new Set<() => void>()
 
 export const useUploads = () => useSyncExternalStore(subscribe, () => uploads)
+
+function clearDone() {
+  set(uploads.filter((u) => u.state !== 'done'))
+}
 
 export function clearUploads() {
   set(uploads.filter((u) => u.state === 'waiting' || u.state === 'sending'))
@@ -39,6 +44,8 @@ export async function uploadAll(project: string, parcels: Parcel[]): Promise<voi
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, work))
+  // What went well needs no reading; a failure stays until it is closed.
+  if (uploads.every((u) => u.state === 'done')) setTimeout(clearDone, SHOWN_MS)
 }
 
 async function send(url: string, file: File, id: number) {

@@ -31,7 +31,7 @@ const NAV_MAX = 460
 export function Shell() {
   return (
     <ModalsProvider>
-      <Notifications position="top-right" limit={4} autoClose={6_000} />
+      <Notifications position="top-center" limit={4} autoClose={6_000} />
       <Frame />
     </ModalsProvider>
   )

@@ -2,7 +2,7 @@
 import { notifications } from '@mantine/notifications'
 
 export function toastDone(message: string) {
-  notifications.show({ message, color: 'brand' })
+  notifications.show({ message, color: 'brand', autoClose: 3_500 })
 }
 
 export function toastFailure(error: unknown, title = 'That did not work') {

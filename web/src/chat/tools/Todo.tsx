@@ -1,8 +1,8 @@
 /** The agent's plan as it wrote it down in this call. */
-import type { Todo } from '../events'
 import { TodoList } from '../TodoList'
 import type { CardProps } from './ToolCard'
 import { Output, waitingNote } from './Output'
+import { todosOf } from './plan'
 import css from './tools.module.css'
 
 export function TodoOutput({ part }: CardProps) {
@@ -13,12 +13,4 @@ export function TodoOutput({ part }: CardProps) {
       <TodoList todos={todos} />
     </div>
   )
-}
-
-function todosOf(value: unknown): Todo[] | null {
-  if (!Array.isArray(value)) return null
-  return value.flatMap((item: unknown) => {
-    const { content, status } = (item ?? {}) as Partial<Todo>
-    return typeof content === 'string' ? [{ content, status: String(status ?? 'pending') }] : []
-  })
 }

@@ -74,7 +74,7 @@ export const ToolCard = memo(function ToolCard({ part }: CardProps) {
 /** Changes and failures are what a reader looks for; the rest stays folded. */
 function opensByItself(part: ToolPart, kind: ToolKind): boolean {
   if (part.state === 'failed') return true
-  return kind === 'todo' || (kind === 'edit' && hasChange(part))
+  return kind === 'edit' && hasChange(part)
 }
 
 function StateIcon({ state }: { state: ToolPart['state'] }) {

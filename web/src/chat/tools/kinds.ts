@@ -1,5 +1,6 @@
 /** Which card shows which tool. Harnesses name the same thing differently; this is the one place that knows. */
 import type { ToolPart } from '../parts'
+import { planLine } from './plan'
 
 export type ToolKind = 'bash' | 'edit' | 'read' | 'search' | 'todo' | 'task' | 'web' | 'generic'
 
@@ -33,6 +34,7 @@ const SUBJECTS = ['command', 'filePath', 'file_path', 'path', 'pattern', 'query'
 
 /** The one line that tells what the call is about. */
 export function subjectOf(part: ToolPart): string {
+  if (kindOf(part.tool) === 'todo') return Array.isArray(part.input.todos) ? planLine(part.input.todos) : ''
   const found = SUBJECTS.map((key) => part.input[key]).find((v) => typeof v === 'string' && v)
   if (typeof found === 'string') return found.split('\n')[0] ?? ''
   return part.title ?? (part.rawInput === '{}' ? '' : part.rawInput.slice(0, 300))
