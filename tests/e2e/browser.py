@@ -18,7 +18,7 @@ from playwright.async_api import (
 WIDE = (1360, 860)
 PHONE = (390, 844)
 WITHIN_MS = 30_000
-"""For every expectation: an overloaded machine is slow, and a condition that holds is not waited for."""
+"""For every expectation: long, as a loaded machine is slow and what holds is not waited for."""
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -120,6 +120,10 @@ class Person:
 
     def dialog(self, name: str) -> Locator:
         return self.page.get_by_role("dialog", name=name)
+
+    def entry(self, name: str) -> Locator:
+        """Return a row's link in the list of files."""
+        return self.page.get_by_role("table").get_by_role("link", name=name)
 
     async def choose(self, menu: str, item: str) -> None:
         """Open a menu by its button and take an item of it."""

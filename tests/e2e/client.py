@@ -76,7 +76,7 @@ class Client:
         assert answer.status < 300, (path, answer)
         return answer.body
 
-    async def get(self, path: str, **query: str) -> Json:
+    async def get(self, path: str, query: dict[str, str] | None = None) -> Json:
         """Read something that must be there."""
         answer = await self.ask("GET", path, query=query)
         assert answer.status == 200, (path, answer)
@@ -172,11 +172,18 @@ class Watcher:
         assert found is not None
         return found
 
-    def texts(self, *, after: int = 0) -> str:
-        """Return all answer text past a number, put together."""
-        return "".join(
-            str(e.data["text"]) for e in self.events if e.type == "message.delta" and e.seq > after
-        )
+    def said(self, *, after: int = 0) -> str:
+        """Return the answer's text past a number as a client shows it, part by part."""
+        parts: dict[str, str] = {}
+        for event in self.events:
+            if event.seq <= after or event.data.get("thinking"):
+                continue
+            if event.type == "message.delta":
+                part_id = str(event.data["partId"])
+                parts[part_id] = parts.get(part_id, "") + str(event.data["text"])
+            elif event.type == "message.reset":
+                parts[str(event.data["partId"])] = str(event.data["text"])
+        return "\n".join(parts.values())
 
     async def _read(self) -> None:
         last = {"Last-Event-ID": str(self.events[-1].seq)} if self.events else {}

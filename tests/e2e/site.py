@@ -1,4 +1,4 @@
-"""The whole product as a person starts it: `cattery up` in a data folder of its own, on free ports."""
+"""The whole product as a person starts it: `cattery up` with its own data folder and ports."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ UPLOAD_LIMIT = 20 * 1024 * 1024
 READY_WITHIN = 90.0
 STOPPED_WITHIN = 20.0
 _POLL_SECONDS = 0.03
-_SAID_AT_THE_END = 60
+_SAID_AT_THE_END = 25
 """Lines of output that a failing test shows."""
 
 
@@ -106,10 +106,7 @@ class Site:
         logs = sorted(self.home.glob("logs/*"))
         parts = [(self._output.name, self.said)]
         parts += [(log.name, log.read_text(errors="replace")) for log in logs if log.is_file()]
-        return "\n".join(
-            f"--- {name}\n" + "\n".join(text.splitlines()[-_SAID_AT_THE_END:])
-            for name, text in parts
-        )
+        return "\n".join(f"--- {name}\n{_end_of(text)}" for name, text in parts)
 
 
 async def eventually(condition: Callable[[], bool], what: str, within: float = 60) -> None:
@@ -128,6 +125,12 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
+
+
+def _end_of(log: str) -> str:
+    """Return a log's last lines, without the requests that went well."""
+    lines = [line for line in log.splitlines() if '"status": 2' not in line]
+    return "\n".join(lines[-_SAID_AT_THE_END:])
 
 
 def _environment(home: Path, port: int) -> dict[str, str]:
