@@ -126,6 +126,7 @@ async def append_batch(
         The sessions that were written. One that is missing had only known events, was fenced
         out, or was already written by this very batch: `holds_fence` tells.
     """
+    rows = _without_repeated_keys(rows)
     cursor = await connection.execute(
         _APPEND,
         {
@@ -142,6 +143,22 @@ async def append_batch(
         prepare=True,
     )
     return {row[0] for row in await cursor.fetchall()}
+
+
+def _without_repeated_keys(rows: Sequence[BatchRow]) -> Sequence[BatchRow]:
+    """Keep the first event of each key: the statement looks for keys in what was there before."""
+    keyed = [(row.fence.session_id, row.event.dedupe_key) for row in rows if row.event.dedupe_key]
+    if len(set(keyed)) == len(keyed):
+        return rows
+    seen: set[tuple[UUID, str]] = set()
+    kept: list[BatchRow] = []
+    for row in rows:
+        key = row.event.dedupe_key
+        if key is None or (row.fence.session_id, key) not in seen:
+            kept.append(row)
+        if key is not None:
+            seen.add((row.fence.session_id, key))
+    return kept
 
 
 async def holds_fence(connection: AsyncConnection[TupleRow], fence: Fence) -> bool:
@@ -180,35 +197,55 @@ async def append_in_transaction(
     ).first()
     if row is None:
         return None
-    seq = int(row[0])
-    data = orjson.dumps(event.data).decode()
-    await session.execute(
+    logged = LoggedEvent(int(row[0]), turn_no, event.type.value, event.data)
+    if not await _insert(session, session_id, logged, event.dedupe_key):
+        # Whoever held the row before us has just committed the key: our look was too early.
+        await session.execute(
+            text("UPDATE session_stream SET last_seq = last_seq - 1 WHERE session_id = :id"),
+            {"id": session_id},
+        )
+        return None
+    await _notify(session, session_id, logged)
+    return logged.seq
+
+
+async def _insert(
+    session: AsyncSession, session_id: SessionId, event: LoggedEvent, dedupe_key: str | None
+) -> bool:
+    """Insert a row; false where the session has its key."""
+    inserted = await session.execute(
         text(
             """
             INSERT INTO session_event (session_id, seq, turn_no, type, data, dedupe_key)
             VALUES (:session_id, :seq, :turn_no, :type, CAST(:data AS jsonb), :key)
+            ON CONFLICT (session_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
+            RETURNING 1
             """
         ),
         {
             "session_id": session_id,
-            "seq": seq,
-            "turn_no": turn_no,
-            "type": event.type.value,
-            "data": data,
-            "key": event.dedupe_key,
+            "seq": event.seq,
+            "turn_no": event.turn_no,
+            "type": event.type,
+            "data": orjson.dumps(event.data).decode(),
+            "key": dedupe_key,
         },
     )
-    inline = f'["{session_id}",{seq},[[{seq},{turn_no},"{event.type.value}",{data}]]]'
+    return inserted.first() is not None
+
+
+async def _notify(session: AsyncSession, session_id: SessionId, event: LoggedEvent) -> None:
+    data = orjson.dumps(event.data).decode()
+    row = f'[{event.seq},{event.turn_no},"{event.type}",{data}]'
+    inline = f'["{session_id}",{event.seq},[{row}]]'
+    short = f'["{session_id}",{event.seq}]'
     await session.execute(
         text("SELECT pg_notify(:channel, :payload)"),
         {
             "channel": EVENTS_CHANNEL,
-            "payload": inline
-            if len(inline.encode()) <= INLINE_LIMIT
-            else f'["{session_id}",{seq}]',
+            "payload": inline if len(inline.encode()) <= INLINE_LIMIT else short,
         },
     )
-    return seq
 
 
 async def read_page(
