@@ -29,6 +29,8 @@ MAX_WAITING = 256
 """Events that one turn may have waiting; a turn that produces faster is held back, and with it,
 through TCP, its harness."""
 MAX_BACK_OFF = 5.0
+_LIMIT_EXCEEDED = "54"
+"""PostgreSQL's class of errors for what is too large, such as a key for its index."""
 
 
 class FencedOutError(CatteryError):
@@ -217,6 +219,8 @@ class _Writer:
             except psycopg.errors.UniqueViolation:
                 continue  # another writer of the session was first with a dedupe key: look again
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                if (error.sqlstate or "").startswith(_LIMIT_EXCEEDED):
+                    raise  # these rows are what is wrong, not the connection
                 log.warning("event_writer_disconnected", error=str(error).strip(), retry_in=delay)
                 await self._disconnect()
                 await asyncio.sleep(delay)
