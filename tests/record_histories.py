@@ -1,0 +1,268 @@
+"""Records the histories that `tests/replay` replays, by living each workflow's main paths.
+
+    python tests/record_histories.py
+
+Starts PostgreSQL, Temporal and a worker with the scripted harness, and writes
+`tests/replay/histories/<workflow type>.<what happened>.json`. What names a machine (identities,
+hosts in the names of sticky queues, stack traces) is left out or replaced. Record again after a
+change of a workflow that breaks running ones, and say so in the commit.
+"""
+
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from temporalio.client import Client, WorkflowHistory
+from temporalio.testing import WorkflowEnvironment
+
+from cattery.db import sessions, users
+from cattery.db.migrate import upgrade
+from cattery.db.states import HarnessStatus
+from cattery.events.model import Answer, EventType
+from cattery.ids import HarnessId, ProjectId, SessionId, UserId
+from cattery.jsontypes import Json
+from cattery.temporal import messages, naming
+from cattery.temporal.client import DATA_CONVERTER
+from cattery.temporal.schedules import ensure_search_attributes
+from tests.conftest import fresh_database
+from tests.postgres_server import running_postgres
+from tests.scripted_type import SCRIPTED
+from tests.workflows.parts import (
+    Platform,
+    Registry,
+    launching,
+    odd_harness,
+    platform_on,
+    processes_of,
+    wait_until_open,
+    worker_on,
+)
+
+HISTORIES = Path(__file__).parent / "replay" / "histories"
+LEFT_OUT = {
+    "identity",
+    "stackTrace",
+    "workerVersion",
+    "binaryChecksum",
+    "meteringMetadata",
+    "workerDeploymentName",
+    "deploymentVersion",
+}
+"""Fields of events that name a machine or a build, or grow without a use for the replay."""
+NEVER_UP = launching(lambda _: (sys.executable, "-c", "import time; time.sleep(600)"))
+BROKEN = launching(lambda _: (sys.executable, "-c", "raise SystemExit(3)"))
+
+
+@dataclass(frozen=True)
+class Furnished:
+    """A platform with one of everything."""
+
+    platform: Platform
+    user: UserId
+    project: ProjectId
+    harness: HarnessId
+    session: SessionId
+
+
+type Story = Callable[[Furnished], Awaitable[dict[str, str]]]
+"""Lives something; returns workflow ids by the name of the history that each becomes."""
+
+
+async def live_turns(given: Furnished) -> dict[str, str]:
+    platform, user, session = given.platform, given.user, given.session
+    await wait_until_open(platform, session)
+    await platform.prompt(session, user, "ask deltas=3")
+    (asked,) = await platform.wait_for_events(session, EventType.QUESTION_ASKED)
+    answers = [Answer("Which colour should I use?", ("Blue",))]
+    await platform.lifecycles.answer_question(session, str(asked.data["partId"]), answers)
+    await platform.prompt(session, user, "deltas=1000 rate=20")
+    await platform.prompt(session, user, "deltas=3")
+    await platform.wait_for_idles(session, 1)
+    await platform.wait_for_events(session, EventType.MESSAGE_DELTA, 8)
+    await platform.lifecycles.abort_turn(session, "ada")
+    await platform.wait_for_idles(session, 3)
+    await platform.prompt(session, user, "fail")
+    await platform.wait_for_idles(session, 4)
+    return {
+        "session.turns": naming.session_workflow(session),
+        "harness-sandbox.start": naming.harness_workflow(given.harness),
+    }
+
+
+async def live_losses(given: Furnished) -> dict[str, str]:
+    platform, user, session = given.platform, given.user, given.session
+    await wait_until_open(platform, session)
+    await platform.prompt(session, user, "deltas=50 die-after=3")
+    await platform.wait_for_idles(session, 1)
+    await platform.prompt(session, user, "deltas=3")
+    await platform.wait_for_idles(session, 2)
+    await platform.lifecycles.stop_sandbox(given.harness)
+    (state,) = platform.home.glob(f"sandboxes/{given.harness}/**/state.json")
+    state.unlink()
+    await platform.prompt(session, user, "deltas=3")
+    await platform.wait_for_idles(session, 3)
+    return {
+        "session.lost-agent": naming.session_workflow(session),
+        "harness-sandbox.lost-stop-start": naming.harness_workflow(given.harness),
+    }
+
+
+async def live_late_title(given: Furnished) -> dict[str, str]:
+    platform, session = given.platform, given.session
+    await platform.prompt(session, given.user, "deltas=3")
+    await platform.wait_for_events(session, EventType.SESSION_TITLE)
+    return {"session.late-title": naming.session_workflow(session)}
+
+
+async def live_refused_prompt(given: Furnished) -> dict[str, str]:
+    await given.platform.prompt(given.session, given.user, "deltas=3")
+    await given.platform.wait_for_idles(given.session, 1)
+    return {"session.refused-prompt": naming.session_workflow(given.session)}
+
+
+async def live_failed_start(given: Furnished) -> dict[str, str]:
+    platform = given.platform
+    await platform.prompt(given.session, given.user, "deltas=3")
+    await platform.wait_for_harness(given.harness, given.user, HarnessStatus.FAILED)
+    await platform.wait_for_idles(given.session, 1)
+    return {
+        "session.failed-opening": naming.session_workflow(given.session),
+        "harness-sandbox.failed-start": naming.harness_workflow(given.harness),
+    }
+
+
+async def live_stop_in_start(given: Furnished) -> dict[str, str]:
+    platform = given.platform
+    await platform.prompt(given.session, given.user, "deltas=3")
+
+    async def starting() -> bool:
+        return bool(processes_of(given.harness))
+
+    await platform.until(starting, "the sandbox to start")
+    await platform.lifecycles.abort_turn(given.session, "ada")
+    await platform.lifecycles.stop_sandbox(given.harness)
+    return {
+        "session.stopped-opening": naming.session_workflow(given.session),
+        "harness-sandbox.stopped-start": naming.harness_workflow(given.harness),
+    }
+
+
+async def live_deletion_of_session(given: Furnished) -> dict[str, str]:
+    platform, session = given.platform, given.session
+    await wait_until_open(platform, session)
+    await platform.prompt(session, given.user, "deltas=1000 rate=20")
+    await platform.wait_for_events(session, EventType.MESSAGE_DELTA)
+    async with platform.database.write() as rows:
+        await sessions.tombstone_session(rows, given.project, session)
+    await platform.lifecycles.delete_session(session)
+    workflow_id = naming.session_deletion_workflow(session)
+    await platform.client.get_workflow_handle(workflow_id).result()
+    return {
+        "session-deletion.mid-turn": workflow_id,
+        "session.closed-mid-turn": naming.session_workflow(session),
+    }
+
+
+async def live_deletion_of_user(given: Furnished) -> dict[str, str]:
+    platform = given.platform
+    await wait_until_open(platform, given.session)
+    root = await platform.make_user("root", is_admin=True)
+    async with platform.database.write() as rows:
+        await users.tombstone_user(rows, given.user, deleted_by=root)
+    await platform.lifecycles.delete_user(given.user)
+    workflow_id = naming.user_deletion_workflow(given.user)
+    await platform.client.get_workflow_handle(workflow_id).result()
+    return {
+        "user-deletion.one-project": workflow_id,
+        "project-teardown.one-harness": naming.project_teardown_workflow(given.project),
+        "harness-deletion.one-session": naming.harness_deletion_workflow(given.harness),
+        "harness-sandbox.deleted": naming.harness_workflow(given.harness),
+        "session.closed-idle": naming.session_workflow(given.session),
+    }
+
+
+async def live_sweep(given: Furnished) -> dict[str, str]:
+    await wait_until_open(given.platform, given.session)
+    queue = naming.ORCHESTRATION_QUEUE
+    await given.platform.client.execute_workflow(messages.SWEEP, id="sweep", task_queue=queue)
+    return {"sweep.nothing-lost": "sweep"}
+
+
+STORIES: list[tuple[Story, Registry]] = [
+    (live_turns, SCRIPTED),
+    (live_losses, SCRIPTED),
+    (live_late_title, odd_harness("late-title")),
+    (live_refused_prompt, odd_harness("fail-prompts")),
+    (live_failed_start, BROKEN),
+    (live_stop_in_start, NEVER_UP),
+    (live_deletion_of_session, SCRIPTED),
+    (live_deletion_of_user, SCRIPTED),
+    (live_sweep, SCRIPTED),
+]
+
+
+async def record() -> None:
+    temporal = shutil.which("temporal", path=str(Path(sys.executable).parent))
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (folder / "postgres").mkdir()
+        server = stack.enter_context(running_postgres(folder / "postgres"))
+        environment = await stack.enter_async_context(
+            await WorkflowEnvironment.start_local(
+                dev_server_existing_path=temporal,
+                data_converter=DATA_CONVERTER,
+                dev_server_log_level="error",
+            )
+        )
+        await ensure_search_attributes(environment.client)
+        HISTORIES.mkdir(parents=True, exist_ok=True)
+        for number, (story, registry) in enumerate(STORIES):
+            with fresh_database(server, f"story_{number}") as url:
+                upgrade(url)
+                home = folder / f"home-{number}"
+                await tell(environment.client, url, home, story, registry)
+
+
+async def tell(client: Client, url: str, home: Path, story: Story, registry: Registry) -> None:
+    async with platform_on(client, url, home, registry) as platform, worker_on(platform):
+        user = await platform.make_user()
+        project = await platform.make_project(user)
+        harness = await platform.make_harness(project, user)
+        session = await platform.make_session(project, harness, user)
+        told = await story(Furnished(platform, user, project, harness, session))
+        for name, workflow_id in told.items():
+            history = await client.get_workflow_handle(workflow_id).fetch_history()
+            path = HISTORIES / f"{name}.json"
+            path.write_text(written(history))
+            print(f"{path.name}: {len(history.events)} events")
+
+
+def written(history: WorkflowHistory) -> str:
+    """The history as a file: nothing of this machine, one event a line."""
+    events = [cleaned(event) for event in history.to_json_dict()["events"]]
+    lines = [json.dumps(event, sort_keys=True, separators=(",", ":")) for event in events]
+    return '{"events":[\n' + ",\n".join(lines) + "\n]}\n"
+
+
+def cleaned(value: Json) -> Json:
+    match value:
+        case {"kind": "TASK_QUEUE_KIND_STICKY"}:
+            return {"name": "sticky", "kind": "TASK_QUEUE_KIND_STICKY"}
+        case dict():
+            return {k: cleaned(v) for k, v in value.items() if k not in LEFT_OUT}
+        case list():
+            return [cleaned(item) for item in value]
+        case _:
+            return value
+
+
+if __name__ == "__main__":
+    asyncio.run(record())
