@@ -75,7 +75,9 @@ function Sandbox({ session, project }: { session: Session; project: string }) {
         <p className={css.sandboxState}>
           <StatusDot state={harness.sandbox_status} /> {stateWord(harness.sandbox_status)}
         </p>
-        {harness.failure && <p className={css.failure}>{harness.failure}</p>}
+        {harness.failure && <p className={css.failure} tabIndex={0}>
+            {harness.failure}
+          </p>}
         <SandboxSteps harness={harness} />
       </section>
       <section aria-label="Harness">

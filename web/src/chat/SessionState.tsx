@@ -36,7 +36,7 @@ function FailedSandbox({ harness, project }: { harness: Harness; project: string
   return (
     <div className={css.stateBad} role="status">
       <CircleAlert size={15} aria-hidden />
-      <span>The sandbox failed. {harness.failure}</span>
+      <span tabIndex={0}>The sandbox failed. {harness.failure}</span>
       <Button variant="default" size="compact-xs" onClick={() => void startHarness(harness)}>
         Retry
       </Button>

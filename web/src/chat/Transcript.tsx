@@ -1,13 +1,13 @@
 /** The conversation: virtualised rows that follow the end while the reader is there. */
 import { ActionIcon, Loader } from '@mantine/core'
 import { ArrowDown } from 'lucide-react'
-import { useCallback, useContext, useEffect, useLayoutEffect, useRef, useState, useSyncExternalStore } from 'react'
+import { useCallback, useContext, useLayoutEffect, useRef, useSyncExternalStore } from 'react'
 import { VList, type VListHandle } from 'virtua'
 import { Row } from './Row'
 import { SessionContext } from './SessionContext'
+import { useFollow } from './useFollow'
 import css from './chat.module.css'
 
-const NEAR_END_PX = 80
 const FOOT = 'foot'
 
 export function Transcript() {
@@ -17,12 +17,11 @@ export function Transcript() {
   const list = useRef<VListHandle>(null)
   const host = useRef<HTMLDivElement>(null)
   const element = useCallback(() => host.current?.firstElementChild as HTMLElement | null, [])
-  const { away, onScroll, toEnd } = useFollow(element)
+  const { away, isFollowing, onScroll, toEnd } = useFollow(element)
+  // The list measures rows as it goes there; setting the scroll offset alone would stop short of the end.
   useLayoutEffect(() => {
-    list.current?.scrollToIndex(order.length, { align: 'end' })
-    // Only once for a transcript: afterwards the reader's place counts.
-    // oxlint-disable-next-line react-hooks/exhaustive-deps
-  }, [transcript])
+    if (isFollowing()) list.current?.scrollToIndex(order.length, { align: 'end' })
+  }, [transcript, order.length, isFollowing])
   const rows = [...order, FOOT]
   return (
     <div className={css.transcript}>
@@ -88,41 +87,4 @@ function Foot() {
       )}
     </div>
   )
-}
-
-/** Follow only while the reader is at the end. Growth also scrolls: only a way up lets go. */
-function useFollow(element: () => HTMLElement | null) {
-  const following = useRef(true)
-  const lastTop = useRef(0)
-  const [away, setAway] = useState(false)
-  const onScroll = useCallback(() => {
-    const el = element()
-    if (!el) return
-    const near = el.scrollHeight - el.scrollTop - el.clientHeight < NEAR_END_PX
-    const up = el.scrollTop < lastTop.current - 1
-    lastTop.current = el.scrollTop
-    if (near) following.current = true
-    else if (up) following.current = false
-    setAway(!near && !following.current)
-  }, [element])
-  const toEnd = useCallback(() => {
-    const el = element()
-    if (!el) return
-    el.scrollTop = el.scrollHeight
-    following.current = true
-    setAway(false)
-  }, [element])
-  useEffect(() => {
-    let frame = 0
-    const follow = () => {
-      const el = element()
-      if (el && following.current && el.scrollHeight - el.scrollTop - el.clientHeight > 1) {
-        el.scrollTop = el.scrollHeight
-      }
-      frame = requestAnimationFrame(follow)
-    }
-    frame = requestAnimationFrame(follow)
-    return () => cancelAnimationFrame(frame)
-  }, [element])
-  return { away, onScroll, toEnd }
 }
