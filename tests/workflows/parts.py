@@ -36,6 +36,7 @@ from workers.settings import WorkerSettings
 
 WORKER = Path(__file__).parents[1] / "scripted_type.py"
 ODD_HARNESS = Path(__file__).with_name("odd_harness.py")
+ODD_WORKER = Path(__file__).with_name("odd_worker.py")
 NOBODY_LISTENS = "http://127.0.0.1:9"
 type Registry = Mapping[str, HarnessType]
 
@@ -182,14 +183,14 @@ async def worker_on(
 
 @asynccontextmanager
 async def worker_process(
-    platform: Platform, number: int
+    platform: Platform, number: int, *, oddity: str | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A worker as a process of its own, ready."""
     ready = platform.home.parent / f"ready-{number}"
     with (platform.home.parent / f"worker-{number}.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            str(WORKER),
+            *([str(ODD_WORKER), oddity] if oddity else [str(WORKER)]),
             stderr=log,
             env={
                 "PATH": str(Path(sys.executable).parent),  # without bubblewrap: see scripted_type

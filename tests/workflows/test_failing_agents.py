@@ -6,6 +6,7 @@ import pytest
 from temporalio.client import Client
 
 from cattery.events.model import EventType
+from cattery.temporal import naming
 from tests.workflows.parts import (
     Platform,
     odd_harness,
@@ -113,3 +114,18 @@ async def test_a_title_that_comes_after_the_turn_is_found(
         (title,) = await platform.wait_for_events(session, EventType.SESSION_TITLE)
         assert title.data == {"title": "Scripted session"}
         assert (await platform.session_row(session)).title == "Scripted session"
+
+
+async def test_an_agent_that_dies_after_its_sandboxs_workflow_is_started_again(
+    platform: Platform,
+) -> None:
+    user, harness, session = await open_session(platform)
+    handle = platform.client.get_workflow_handle(naming.harness_workflow(harness))
+    await handle.terminate("as an operator may")
+    await platform.prompt(session, user, "deltas=100 die-after=10")
+    await platform.prompt(session, user, "deltas=3 size=1")
+    events = await platform.wait_for_idles(session, 2)
+
+    outcomes = [e.data["outcome"] for e in of_type(events, EventType.SESSION_IDLE)]
+    assert outcomes == ["failed", "completed"]
+    assert text_of(events) == said(3)
