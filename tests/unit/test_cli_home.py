@@ -154,7 +154,8 @@ def test_a_node_that_is_too_old_is_said_with_its_version(
 ) -> None:
     write_program(tmp_path, "node", "echo v18.20.1")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(CommandError, match=r"needs Node\.js 20\.19 or newer; .*/node is v18\.20\.1"):
+    said = r"needs Node\.js 20\.19 or newer; .*/node is v18\.20\.1"
+    with pytest.raises(CommandError, match=said):
         require_node()
 
 
