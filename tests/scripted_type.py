@@ -22,7 +22,7 @@ def launch_scripted(given: LaunchInput) -> Launch:
         argv=(
             sys.executable,
             str(SCRIPT),
-            *("--host", given.host, "--port", str(given.port), "--password", given.password),
+            *("--host", given.host, "--port", str(given.port), f"--password={given.password}"),
             *("--prompts", f"{given.home}/{PROMPTS_FILE}", "--state", f"{given.home}/state.json"),
         ),
         env={},

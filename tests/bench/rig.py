@@ -21,11 +21,11 @@ from pathlib import Path
 
 import aiohttp
 import psutil
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from cattery.auth.bootstrap import ensure_admin, mint_token
 from cattery.db.migrate import upgrade
+from cattery.temporal.client import DATA_CONVERTER
 from tests.postgres_server import running_postgres
 
 ROOT = Path(__file__).parents[2]
@@ -140,13 +140,17 @@ async def _stop_sandbox(rig: Rig) -> None:
         assert r.status == 204, await r.text()
 
 
+_PASSWORD = "--password="
+
+
 def _password_of(home: Path, harness_id: str) -> str:
     """Read the harness's password from its command line, as the machine's operator may."""
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "--password" in words and any(harness_id in word for word in words):
-            password: str = words[words.index("--password") + 1]
-            return password
+        if any(harness_id in word for word in words):
+            for word in words:
+                if word.startswith(_PASSWORD):
+                    return str(word.removeprefix(_PASSWORD))
     raise AssertionError(f"no harness process for {harness_id} below {home}")
 
 
@@ -165,7 +169,7 @@ async def _temporal(home: Path) -> AsyncIterator[WorkflowEnvironment]:
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=binary,
         dev_server_database_filename=str(home / "temporal.db"),
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         dev_server_log_level="error",
     ) as environment:
         yield environment
