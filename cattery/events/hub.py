@@ -226,7 +226,7 @@ class StreamHub:
                     await self._refresh_heads()
                     self._offer_feed(FeedItem.lost())
                     async for notice in connection.notifies():
-                        self._take_notice(notice.channel, notice.payload)
+                        self._hear(notice.channel, notice.payload)
             except (psycopg.Error, OSError) as error:
                 self._listening.clear()
                 log.warning("event_listener_disconnected", error=str(error).strip())
@@ -247,6 +247,16 @@ class StreamHub:
             if channel is not None and head > channel.head:
                 channel.head = head
                 channel.wake()
+
+    def _hear(self, channel_name: str, payload: str) -> None:
+        """Take a notice; one that is not ours, or of another release, must not end the listening.
+
+        Whatever it meant is found when the heads are looked up.
+        """
+        try:
+            self._take_notice(channel_name, payload)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            log.warning("notice_not_understood", channel=channel_name, error=type(error).__name__)
 
     def _take_notice(self, channel_name: str, payload: str) -> None:
         if channel_name == FEED_CHANNEL:
