@@ -118,8 +118,11 @@ class MessageData(_Data):
     message: str
 
 
-class EmptyData(_Data):
-    """Nothing."""
+class IdleData(_Data):
+    """How the turn ended, and who stopped it where somebody did."""
+
+    outcome: Literal["completed", "aborted", "failed"] | None = None
+    stopped_by: str | None = None
 
 
 class PromptAcceptedData(_Data):
@@ -244,7 +247,7 @@ class SessionIdleEvent(BaseModel):
     """The turn is over: exactly one, always last."""
 
     type: Literal["session.idle"]
-    data: EmptyData
+    data: IdleData
 
 
 class PromptAcceptedEvent(BaseModel):
