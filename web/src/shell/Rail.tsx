@@ -17,6 +17,7 @@ import {
   type LucideIcon,
 } from 'lucide-react'
 import { signOut } from '../api/calls'
+import { socket } from '../api/link'
 import { queries } from '../api/queries'
 import { attempt } from '../ui/toast'
 import { IconAction } from '../ui/IconAction'
@@ -136,7 +137,9 @@ export function AccountMenu() {
   )
 }
 
-/** A full load afterwards: nothing of this user stays in memory. */
+/** The socket goes first: told of the sign-out, it would send the browser to sign in and back here. */
 export async function leave() {
+  socket.stop()
   if (await attempt(signOut, 'Could not sign out')) location.assign('/login')
+  else socket.start()
 }
