@@ -3,7 +3,7 @@
 import re
 import shutil
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Literal, Self
 
 from playwright.async_api import (
     Browser,
@@ -14,6 +14,8 @@ from playwright.async_api import (
     Playwright,
     expect,
 )
+
+type Theme = Literal["light", "dark"]
 
 WIDE = (1360, 860)
 PHONE = (390, 844)
@@ -59,14 +61,21 @@ class Person:
     complaints: list[str] = field(default_factory=list)
 
     @classmethod
-    async def arrive(cls, browser: Browser, url: str, size: tuple[int, int] = WIDE) -> Self:
-        """Open a window with nothing of anybody else's in it."""
+    async def arrive(
+        cls,
+        browser: Browser,
+        url: str,
+        size: tuple[int, int] = WIDE,
+        theme: Theme = "light",
+    ) -> Self:
+        """Open a window with nothing of anybody else's in it, on a system of this theme."""
         width, height = size
         context = await browser.new_context(
             base_url=url,
             viewport={"width": width, "height": height},
             has_touch=size == PHONE,
             reduced_motion="reduce",
+            color_scheme=theme,
         )
         context.set_default_timeout(WITHIN_MS)
         person = cls(url, context, await context.new_page())

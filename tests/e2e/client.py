@@ -68,7 +68,7 @@ class Client:
         ) as response:
             raw = await response.read()
         is_json = response.content_type == "application/json"
-        return Answer(response.status, orjson.loads(raw) if is_json else raw.decode())
+        return Answer(response.status, orjson.loads(raw) if is_json and raw else raw.decode())
 
     async def post(self, path: str, body: Json = None) -> Json:
         """Send something that must succeed."""

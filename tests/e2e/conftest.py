@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, async_playwright
 
 from cli.errors import CommandError
-from tests.e2e.browser import WIDE, NoChromiumError, Person, launch_chromium
+from tests.e2e.browser import WIDE, NoChromiumError, Person, Theme, launch_chromium
 from tests.e2e.client import Client
 from tests.e2e.site import Site
 
@@ -78,9 +78,12 @@ async def welcome(
     people: list[Person] = []
 
     async def open_window(
-        username: str = "", password: str = "", size: tuple[int, int] = WIDE
+        username: str = "",
+        password: str = "",
+        size: tuple[int, int] = WIDE,
+        theme: Theme = "light",
     ) -> Person:
-        person = await Person.arrive(browser, site.url, size)
+        person = await Person.arrive(browser, site.url, size, theme)
         people.append(person)
         if username:
             await person.take_cookie(username, password or site.password)

@@ -10,7 +10,7 @@ from tests.e2e.client import Client
 from tests.e2e.conftest import Welcome, Workplace
 from tests.e2e.site import Site
 
-PEBBLES = 24
+PEBBLES = 20
 LONG_PROMPT = f"Run `for i in $(seq -w {PEBBLES}); do echo pebble number $i lies here; done`"
 """The demo model says the output again, word by word: a turn of some seconds."""
 SLOW_PROMPT = "Run `sleep 60; echo late`"
@@ -135,7 +135,8 @@ async def test_a_reload_in_the_middle_of_a_turn_shows_all_once_and_goes_on(
     assert re.findall(r"pebble number (\d\d) lies here", said) == [
         f"{number:02}" for number in range(1, PEBBLES + 1)
     ]
-    assert await person.page.get_by_test_id("prompt").count() == 1
+    await person.log.evaluate("log => log.scrollTo(0, 0)")
+    await expect(person.page.get_by_test_id("prompt")).to_have_count(1)
 
 
 async def test_the_stop_button_ends_the_turn_and_says_who_pressed_it(
@@ -177,12 +178,11 @@ async def test_a_question_of_the_agent_is_answered_on_the_page(
 
 
 async def test_a_member_found_by_search_sees_the_stream_and_the_queue_live(
-    welcome: Welcome, admin: Client
+    welcome: Welcome, admin: Client, workplace: Workplace
 ) -> None:
     await admin.create_user("mimi", "a cat's password")
-    project_id = await admin.create_project("Shared")
-    harness_id = await admin.create_harness(project_id, "Helper")
-    session_id = await admin.create_session(harness_id)
+    project_id = workplace.project_id
+    session_id = await admin.create_session(workplace.harness_id)
     owner = await welcome("admin")
     await owner.page.goto(f"/p/{project_id}/members")
     await owner.page.get_by_role("combobox", name="Add a member").fill("im")
@@ -193,7 +193,7 @@ async def test_a_member_found_by_search_sees_the_stream_and_the_queue_live(
 
     member = await welcome("mimi", "a cat's password")
     await member.page.goto("/")
-    await member.page.get_by_role("link", name="Shared").click()
+    await member.page.get_by_role("link", name="Workplace").click()
     await member.open_session(project_id, session_id)
     await owner.open_session(project_id, session_id)
     await owner.prompt(LONG_PROMPT)

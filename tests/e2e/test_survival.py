@@ -11,12 +11,12 @@ from tests.e2e.client import Client, Watcher, objects_of, text_of
 from tests.e2e.conftest import Workplace
 from tests.e2e.site import Site, eventually
 
-LINES = 28
+LINES = 20
 LONG_PROMPT = (
     f"Run `for i in $(seq -w {LINES}); do"
     " echo grain $i of the sand that runs through the glass while we wait; done`"
 )
-"""The demo model says the output again, word by word: some eight seconds of text."""
+"""The demo model says the output again, word by word: some seven seconds of text."""
 SLOW_PROMPT = "Run `sleep 60; echo late`"
 
 
