@@ -90,8 +90,11 @@ class SweepActivities:
                 continue
             lost += 1
             if harness.status is HarnessStatus.READY:
-                reason = seen.reason if seen else "Its processes are gone."
-                note = SandboxLost(generation=harness.generation, reason=reason)
+                note = SandboxLost(
+                    generation=harness.generation,
+                    reason=seen.reason if seen else "",
+                    crashed=seen is not None and seen.state is SandboxState.FAILED,
+                )
                 await self._signal_sandbox(harness, messages.SANDBOX_LOST, [note])
             elif not await self._is_open(naming.harness_workflow(harness_id)):
                 await self._signal_sandbox(harness, messages.START_SANDBOX, [])

@@ -194,7 +194,11 @@ class TurnRun:
         observed = await self._services.runtime.observe(harness.harness_id)
         reason = observed.reason or error.message
         if observed.state is not SandboxState.RUNNING:
-            self._lost = SandboxLost(generation=harness.generation, reason=reason)
+            self._lost = SandboxLost(
+                generation=harness.generation,
+                reason=reason,
+                crashed=observed.state is SandboxState.FAILED,
+            )
         message = (
             f"The agent ended in the middle of this turn. {reason} "
             "What it said so far is kept; send a prompt to start it again."

@@ -4,16 +4,18 @@ A browser allows six HTTP/1.1 connections a host, so that tab seven of a page wi
 each could not even load. Text frames of JSON, each an object with `op`:
 
 client → server: `subscribe {session_id, after}`, `unsubscribe {session_id}`, `feed`, `ping`, `pong`
-server → client: `events {session_id, events}`, `live {session_id, seq}`, `feed {kind, id,
-project_id}`, `error {code, message, session_id?}`, `ping`, `pong`
+server → client: `events {session_id, events}`, `live {session_id, seq}`, `reset {session_id,
+floor_seq}`, `feed {kind, id, project_id}`, `error {code, message, session_id?}`, `ping`, `pong`
 
 A subscription begins with what the log has after `after`, in pages, then `live` says once that all
 of that was sent. A second `subscribe` of a session replaces the first.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 import orjson
@@ -35,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 SIGNED_OUT = 4401
 GOING_AWAY = 1012
+BROKEN = 1011
 MAX_SUBSCRIPTIONS = 200
 MAX_MESSAGE = 64 * 1024
 
@@ -46,25 +49,49 @@ class TabSocket:
     socket: WebSocket
     parts: Parts
     user: Caller
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _subscriptions: dict[UUID, asyncio.Task[None]] = field(default_factory=dict)
     _feed: asyncio.Task[None] | None = None
     _sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
+    _broken: bool = False
 
     async def serve(self) -> None:
-        """Serve the tab until it goes, its reader is signed out, or the process stops."""
-        guard = asyncio.create_task(self._guard(), name="socket-guard")
-        reader = asyncio.create_task(self._read_commands(), name="socket-reader")
+        """Serve the tab until it goes, its reader is signed out, or the process stops.
+
+        Where anything fails that should not, the socket ends as well: the tab comes back and goes
+        on after its last event, while a subscription that died in silence would look like live.
+        """
+        for task in (
+            self._start(self._guard(), "socket-guard"),
+            self._start(self._read_commands(), "socket-reader"),
+        ):
+            task.add_done_callback(lambda _: self._over.set())
         try:
-            await asyncio.wait({guard, reader}, return_when=asyncio.FIRST_COMPLETED)
+            await self._over.wait()
+            if self._broken:
+                await self._close(BROKEN)
         finally:
-            tasks = [guard, reader, *self._subscriptions.values()]
-            tasks += [self._feed] if self._feed else []
+            tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-            for result in results:
-                if isinstance(result, Exception) and not isinstance(result, _GONE):
-                    log.warning("socket_task_failed", error=repr(result))
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._note_end)
+        return task
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        if not isinstance(error, _GONE):
+            log.warning("socket_task_failed", task=task.get_name(), error=repr(error))
+            self._broken = True
+        self._over.set()
 
     async def _read_commands(self) -> None:
         while True:
@@ -84,7 +111,7 @@ class TabSocket:
                 self._unsubscribe(_session_of(command))
             case "feed":
                 if self._feed is None:
-                    self._feed = asyncio.create_task(self._follow_feed(), name="socket-feed")
+                    self._feed = self._start(self._follow_feed(), "socket-feed")
             case "ping":
                 await self._send({"op": "pong"})
             case "pong":
@@ -102,14 +129,18 @@ class TabSocket:
         self._unsubscribe(session_id)
         if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
             raise BadRequestError(f"One socket watches at most {MAX_SUBSCRIPTIONS} sessions.")
-        self._subscriptions[session_id] = asyncio.create_task(
-            self._follow_session(session_id, after), name="socket-session"
-        )
+        following = self._start(self._follow_session(session_id, after), "socket-session")
+        self._subscriptions[session_id] = following
+        following.add_done_callback(partial(self._forget, session_id))
 
     def _unsubscribe(self, session_id: SessionId) -> None:
         running = self._subscriptions.pop(session_id, None)
         if running:
             running.cancel()
+
+    def _forget(self, session_id: SessionId, ended: asyncio.Task[None]) -> None:
+        if self._subscriptions.get(session_id) is ended:
+            del self._subscriptions[session_id]
 
     async def _follow_session(self, session_id: SessionId, after: int) -> None:
         """Send a session's events; ends with an `error` where the reader may not see it."""
@@ -117,7 +148,10 @@ class TabSocket:
         try:
             await grant_session(self.parts.database, self.user, str(session_id))
             head = await read_head(self.parts.database, session_id)
-            async with hub.subscribe(session_id, min(after, head)) as subscription:
+            if after > head:  # the log is another one than the tab knows: begin anew
+                await self._send({"op": "reset", "session_id": str(session_id), "floor_seq": 0})
+                after = 0
+            async with hub.subscribe(session_id, after) as subscription:
                 while frames := await subscription.next_frames(wait=0):
                     await self._send_events(session_id, frames)
                 live: JsonObject = {"session_id": str(session_id), "seq": subscription.cursor}

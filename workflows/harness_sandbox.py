@@ -255,9 +255,13 @@ class HarnessSandboxWorkflow:
         )
 
     async def _check_loss(self, lost: SandboxLost) -> None:
-        if not await self._is_running():
+        if await self._is_running():
+            return
+        if lost.crashed:
             message = f"The sandbox ended by itself. {lost.reason}".strip()
             await self._fail(message, show_log=True)
+        else:
+            await self._stop()
 
     def _may_roll(self) -> bool:
         return (

@@ -205,7 +205,7 @@ class HttpHarnessClient(HarnessClient):
         return self._unreachable(error, self._silence)
 
     def _unreachable(self, error: Exception, waited: timedelta) -> SandboxError:
-        where = f"The harness at {self._base}"
+        where = "The harness"
         if isinstance(error, TimeoutError):
             return SandboxError(f"{where} was silent for {waited.total_seconds():g} seconds.")
         if isinstance(error, ConnectionRefusedError) or (
@@ -213,7 +213,7 @@ class HttpHarnessClient(HarnessClient):
             and isinstance(error.os_error, ConnectionRefusedError)
         ):
             return SandboxError(f"{where} is not running: it refused the connection.")
-        return SandboxError(f"The connection to the harness at {self._base} was lost.")
+        return SandboxError("The connection to the harness was lost.")
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:

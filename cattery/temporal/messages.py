@@ -57,6 +57,8 @@ class SandboxLost(_Message):
 
     generation: int
     reason: Sentence
+    crashed: bool = True
+    """False where it was ended on purpose, such as by the end of `cattery up`: that is no fault."""
 
 
 class ProvisionInput(_Message):

@@ -9,12 +9,14 @@ import css from './files.module.css'
 export function UploadList() {
   const uploads = useUploads()
   if (uploads.length === 0) return null
-  const through = uploads.filter((u) => u.state === 'done' || u.state === 'failed').length
+  const done = uploads.filter((u) => u.state === 'done').length
+  const failed = uploads.filter((u) => u.state === 'failed').length
   return (
     <section className={css.uploads} aria-label="Uploads">
       <header>
         <b aria-live="polite">
-          {through} of {uploads.length} uploaded
+          {done} of {uploads.length} uploaded
+          {failed > 0 && `, ${failed} failed`}
         </b>
         <IconAction label="Close the list" icon={X} size="sm" onClick={clearUploads} />
       </header>

@@ -115,7 +115,7 @@ function TopBar({ mobile, project, tab }: { mobile: boolean; project: string | u
             size="86%"
             padding={0}
             withCloseButton={false}
-            aria-label="Navigation"
+            attributes={{ content: { 'aria-label': 'Navigation' } }}
             classNames={{ body: css.drawerBody, content: css.drawerContent }}
           >
             <Navigator project={project} />
