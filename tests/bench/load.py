@@ -39,6 +39,11 @@ class Watched:
                     self.stamps.append(sent)
                     self.delays.append((now - sent) / 1e9)
 
+    def steady(self, warm_up: float) -> list[float]:
+        """Return the delays of the pieces that were sent after the first seconds."""
+        since = (self.stamps[0] if self.stamps else 0) + warm_up * 1e9
+        return [d for s, d in zip(self.stamps, self.delays, strict=True) if s >= since]
+
     def check(self, expected: int) -> tuple[int, int]:
         """Return how many pieces are missing, and how many came twice or out of order."""
         disorder = sum(b <= a for a, b in zip(self.stamps, self.stamps[1:], strict=False))
