@@ -3,8 +3,8 @@
     python -m tests.bench [--seconds N] [--sessions 1,50,200] [--rate 20] [--json FILE]
 
 Prints prompt → first event, per-event delay (after a warm-up), losses, CPU seconds per 1,000
-events and memory per stream. The difference to the null relay is the platform's own; absolute figures depend on the
-machine. A run in which the load's own process is the bottleneck is marked.
+events and memory per stream. The difference to the null relay is the platform's own; absolute
+figures depend on the machine. A run in which the load's own process is the bottleneck is marked.
 """
 
 import argparse
