@@ -42,10 +42,10 @@ async def appender(database: Database) -> AsyncIterator[EventAppender]:
     await made.close()
 
 
-async def stream(turn: TurnLog, count: int) -> None:
-    """Append words as fast as the log takes them, as a turn does."""
+async def stream(turn: TurnLog, count: int, *, parts: int = 1) -> None:
+    """Append words as fast as the log takes them, as a turn does; only those of a part merge."""
     for number in range(count):
-        await turn.append([word(number)])
+        await turn.append([word(number, f"p{number % parts}")])
         if number % 5 == 0:
             await asyncio.sleep(0)
     await turn.flush()
@@ -130,15 +130,26 @@ async def test_connections_that_are_killed_in_the_stream_lose_and_double_nothing
     database: Database, appender: EventAppender
 ) -> None:
     fences = await open_logs(database, 4)
-    killed = 0
+    seen = killed = 0
+
+    async def has_grown_or_ended() -> bool:
+        return await written(database) > seen or all(task.done() for task in streams)
+
     async with asyncio.TaskGroup() as turns:
-        streams = [turns.create_task(stream(appender.open_turn(f), 800)) for f in fences]
-        while not all(task.done() for task in streams):
-            killed += await kill_connections(database, WRITERS)
-            await asyncio.sleep(0)
-    assert killed >= 2
+        streams = [turns.create_task(stream(appender.open_turn(f), 2_000, parts=2)) for f in fences]
+        for _ in range(8):
+            await until(has_grown_or_ended, "more events")
+            if not all(task.done() for task in streams):
+                killed += await kill_connections(database, WRITERS)
+            seen = await written(database)
+    assert killed >= 4
     for fence in fences:
-        assert text_of(await whole_log(database, fence.session_id)) == said(800)
+        assert text_of(await whole_log(database, fence.session_id)) == said(2_000)
+
+
+async def written(database: Database) -> int:
+    async with database.read() as rows:
+        return int(await rows.scalar(text("SELECT sum(last_seq) FROM session_stream")) or 0)
 
 
 async def test_a_connection_that_is_killed_while_its_statement_waits_loses_and_doubles_nothing(
