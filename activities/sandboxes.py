@@ -11,10 +11,20 @@ from cattery.db.engine import Database
 from cattery.db.sandbox_rows import HarnessFacts, SandboxRows, find_harness
 from cattery.db.states import HarnessStatus
 from cattery.errors import NotFoundError, SandboxError
-from cattery.harnesses.port import HarnessType
+from cattery.harnesses.port import HarnessEndpoint, HarnessType
 from cattery.ids import HarnessId
 from cattery.jsontypes import Json, JsonObject
-from cattery.sandboxes.port import Observation, SandboxRuntime, SandboxSpec, SandboxState, Step
+from cattery.sandboxes.port import (
+    Observation,
+    Progress,
+    RuntimeEvent,
+    SandboxRuntime,
+    SandboxSpec,
+    SandboxState,
+    Step,
+    StepName,
+    Waiting,
+)
 from cattery.temporal.failures import translated_errors
 from cattery.temporal.messages import (
     FailureNote,
@@ -24,8 +34,10 @@ from cattery.temporal.messages import (
     SandboxReady,
 )
 
-LOG_LINES = 30
+LOG_LINES = 50
 """Lines of a failed harness's log that its row keeps."""
+EVENTS_KEPT = 50
+"""Events of one start that its row keeps, the newest."""
 
 
 class SandboxActivities:
@@ -70,9 +82,11 @@ class SandboxActivities:
                 observed = await self._start(harness, task.generation)
             if observed.endpoint is None:
                 raise SandboxError(f"The sandbox of harness {task.harness_id} has no address.")
+            password = observed.endpoint.password or harness.password
+            endpoint = HarnessEndpoint(observed.endpoint.base_url, password)
             async with self._database.write() as session:
                 rows = SandboxRows(session, task.harness_id, task.generation)
-                await rows.finish(observed.name, observed.endpoint)
+                await rows.finish(observed.name, endpoint)
         return SandboxReady(generation=task.generation)
 
     @activity.defn(name="sandbox.is_running")
@@ -115,7 +129,7 @@ class SandboxActivities:
 
     async def _begin(self, task: ProvisionInput) -> HarnessFacts:
         async with self._database.write() as session:
-            await SandboxRows(session, task.harness_id, task.generation).begin()
+            await SandboxRows(session, task.harness_id, task.generation).begin(new_token())
         async with self._database.read() as session:
             harness = await find_harness(session, task.harness_id)
         if harness is None or harness.deleting or harness.generation != task.generation:
@@ -140,36 +154,67 @@ class SandboxActivities:
             env=harness.env,
             gateway_url=self._gateway_url,
             gateway_token=token,
+            password=harness.password or new_token(),
         )
         return await self._runtime.ensure_running(
-            spec, _StepWriter(self._database, harness.harness_id, generation).report
+            spec, _ProgressWriter(self._database, harness.harness_id, generation).report
         )
 
 
-class _StepWriter:
-    """Shows the steps of a start as they come."""
+class _ProgressWriter:
+    """Shows a start's progress as it comes; what comes while a write runs goes with the next."""
 
     def __init__(self, database: Database, harness_id: HarnessId, generation: int) -> None:
         self._database = database
         self._harness_id = harness_id
         self._generation = generation
-        self._steps: dict[str, Step] = {}
+        self._steps: dict[StepName, Step] = {}
+        self._events: dict[str, RuntimeEvent] = {}
+        self._waiting: str | None = None
+        self._version = self._written = 0
         self._lock = asyncio.Lock()
 
-    async def report(self, step: Step) -> None:
-        """Keep a step; one that was reported before is replaced."""
+    async def report(self, progress: Progress) -> None:
+        """Keep a step, an event (in place of an earlier one of its name) or what is waited for."""
+        match progress:
+            case Step():
+                self._steps[progress.name] = progress
+            case RuntimeEvent():
+                self._events.pop(progress.key, None)
+                self._events[progress.key] = progress
+            case Waiting():
+                self._waiting = progress.reason
+        self._version += 1
+        wanted = self._version
         async with self._lock:
-            self._steps[step.name] = step
-            written: list[Json] = [_written(s) for s in self._steps.values()]
-            async with self._database.write() as session:
-                rows = SandboxRows(session, self._harness_id, self._generation)
-                await rows.write_steps(written)
+            if self._written >= wanted:
+                return
+            self._written = self._version
+            await self._write()
+
+    async def _write(self) -> None:
+        steps: list[Json] = [_describe_step(step) for step in self._steps.values()]
+        events = list(self._events.values())[-EVENTS_KEPT:]
+        described: list[Json] = [_describe_event(event) for event in events]
+        async with self._database.write() as session:
+            rows = SandboxRows(session, self._harness_id, self._generation)
+            await rows.write_progress(steps, described, self._waiting)
 
 
-def _written(step: Step) -> JsonObject:
+def _describe_step(step: Step) -> JsonObject:
     return {
         "name": step.name.value,
         "started_at": step.started_at.isoformat(),
         "finished_at": step.finished_at.isoformat() if step.finished_at else None,
         "detail": step.detail,
+    }
+
+
+def _describe_event(event: RuntimeEvent) -> JsonObject:
+    return {
+        "at": event.at.isoformat(),
+        "reason": event.reason,
+        "message": event.message,
+        "count": event.count,
+        "is_warning": event.is_warning,
     }

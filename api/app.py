@@ -39,7 +39,7 @@ from cattery.db.engine import Database
 from cattery.db.outages import check_database
 from cattery.db.rate_limits import RateLimit
 from cattery.events.hub import StreamHub
-from cattery.sandboxes.port import SandboxRuntime
+from cattery.sandboxes.port import SandboxAccess
 from cattery.settings import ApiSettings
 
 API_PREFIX = "/api/v1"
@@ -53,7 +53,7 @@ def create_app(
     settings: ApiSettings,
     site_facts: SiteFacts,
     database: Database,
-    runtime: SandboxRuntime,
+    runtime: SandboxAccess,
     lifecycles: Lifecycles,
     hub: StreamHub,
     *,

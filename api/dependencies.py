@@ -29,7 +29,7 @@ from cattery.auth.sign_in import SignIn
 from cattery.db.engine import Database
 from cattery.errors import ForbiddenError, NotSignedInError
 from cattery.events.hub import StreamHub
-from cattery.sandboxes.port import SandboxRuntime
+from cattery.sandboxes.port import SandboxAccess
 from cattery.settings import ApiSettings
 
 SESSION_COOKIE = "cattery_session"
@@ -43,7 +43,7 @@ class Parts:
     settings: ApiSettings
     site: SiteFacts
     database: Database
-    runtime: SandboxRuntime
+    runtime: SandboxAccess
     lifecycles: Lifecycles
     hub: StreamHub
     sign_in: SignIn
@@ -70,7 +70,7 @@ def _database(parts: _Parts) -> Database:
     return parts.database
 
 
-def _runtime(parts: _Parts) -> SandboxRuntime:
+def _runtime(parts: _Parts) -> SandboxAccess:
     return parts.runtime
 
 
@@ -89,7 +89,7 @@ def _sign_in(parts: _Parts) -> SignIn:
 Settings = Annotated[ApiSettings, Depends(_settings)]
 Site = Annotated[SiteFacts, Depends(_site)]
 Db = Annotated[Database, Depends(_database)]
-Runtime = Annotated[SandboxRuntime, Depends(_runtime)]
+Runtime = Annotated[SandboxAccess, Depends(_runtime)]
 LifecyclesDep = Annotated[Lifecycles, Depends(_lifecycles)]
 HubDep = Annotated[StreamHub, Depends(_hub)]
 SignInDep = Annotated[SignIn, Depends(_sign_in)]

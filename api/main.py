@@ -94,7 +94,6 @@ async def _open_parts(
     await hub.start()
     facts = SiteFacts(
         version=version("cattery"),
-        isolation=runtime.isolation(),
         harness_types=describe_harness_types(),
         demo_model=SiteSettings().demo_model,
         demo_hint=DEMO_HINT if SiteSettings().demo_model else None,

@@ -7,7 +7,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cattery.harnesses.port import TransportKind
 from cattery.harnesses.registry import PLANNED, REGISTRY
-from cattery.sandboxes.port import Isolation
 
 type HealthCheck = Callable[[], Awaitable[object]]
 """Raises where a part that requests need is not there."""
@@ -38,7 +37,6 @@ class SiteFacts:
     """What `GET /site` is made of."""
 
     version: str
-    isolation: Isolation
     harness_types: tuple[HarnessTypeFacts, ...]
     demo_model: bool = False
     demo_hint: str | None = None

@@ -112,7 +112,7 @@ class ApiSettings(_Settings):
 class SandboxSettings(_Settings):
     """Where and how harnesses run."""
 
-    runtime: Literal["local"] = "local"
+    runtime: Literal["local", "kubernetes"] = "local"
     gateway_url: str = "http://127.0.0.1:8081"
     """The model gateway's address as sandboxes see it (`CATTERY_GATEWAY_URL`)."""
     start_timeout: timedelta = timedelta(seconds=60)
@@ -123,6 +123,58 @@ class SandboxSettings(_Settings):
     max_processes: int = 512
     allow_unconfined: bool = True
     """Whether sandboxes may run without bubblewrap (said by `doctor` and the UI)."""
+
+
+class KubernetesSettings(_Settings):
+    """Sandboxes on a cluster (`CATTERY_RUNTIME=kubernetes`); names begin with `CATTERY_K8S_`.
+
+    The cluster is the one that the process runs in, or else the one of `KUBECONFIG`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="CATTERY_K8S_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    namespace: str = Field(
+        default="cattery-sandboxes",
+        validation_alias=AliasChoices("K8S_NAMESPACE", "CATTERY_K8S_NAMESPACE", "namespace"),
+    )
+    """Where sandboxes, volumes and secrets are made (`K8S_NAMESPACE`)."""
+    image_registry: str = ""
+    """What stands before image names, such as `registry.example.com/cattery/`."""
+    image_tag: str = "dev"
+    """Tag of every image of ours; with `@sha256:…` names the digest instead."""
+    image_pull_secret: str | None = None
+    """Secret in the namespace with the registry's credentials."""
+    runtime_class: str | None = None
+    """RuntimeClass of sandboxes, such as `gvisor` or `kata`; without it the cluster's default."""
+    user_namespaces: bool = False
+    """Run sandboxes in user namespaces of their own (`hostUsers: false`); nodes must support it."""
+    storage_class: str | None = None
+    """StorageClass of all claims; without it the cluster's default."""
+    workspace_size: str = "10Gi"
+    workspace_access: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteOnce"
+    """With ReadWriteOnce all pods of a project run on the same node."""
+    skills_size: str = "1Gi"
+    skills_access: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteOnce"
+    """With ReadWriteOnce all sandboxes run on the same node: set ReadWriteMany on larger ones."""
+    cpu_request: str = "250m"
+    cpu_limit: str = "2"
+    memory_request: str = "512Mi"
+    """The limit is `CATTERY_MEMORY_BYTES`, as everywhere."""
+    disk_request: str = "1Gi"
+    disk_limit: str = "4Gi"
+    """Ephemeral storage: what is written outside the workspace and HOME."""
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    """Labels of the nodes for sandboxes, as JSON."""
+    tolerations: list[dict[str, str]] = Field(default_factory=list)
+    """Tolerations of sandboxes, as a JSON list of Kubernetes' own objects."""
+    start_timeout: timedelta = timedelta(minutes=4)
+    """For a sandbox to answer, from its creation; image pull and volume included."""
+    file_manager_idle: timedelta = timedelta(minutes=10)
+    """A file manager that nobody used for so long is stopped."""
+    allow_unenforced_network: bool = False
+    """Start sandboxes even where the cluster does not enforce network policies."""
 
 
 class GatewaySettings(_Settings):

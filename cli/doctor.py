@@ -122,10 +122,10 @@ def _ripgrep(patient: Patient) -> Finding:
     return Finding("warn", "ripgrep", text)
 
 
-def _sandboxes(patient: Patient) -> Finding:
+async def _sandboxes(patient: Patient) -> Finding:
     from cli.sandboxes import describe_isolation
 
-    isolation = describe_isolation(patient.home_settings, read_settings(SandboxSettings))
+    isolation = await describe_isolation(patient.home_settings, read_settings(SandboxSettings))
     return Finding("ok" if isolation.confined else "warn", "sandboxes", isolation.summary)
 
 

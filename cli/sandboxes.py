@@ -8,9 +8,9 @@ from cattery.sandboxes.port import Isolation
 from cattery.settings import HomeSettings, SandboxSettings
 
 
-def describe_isolation(home: HomeSettings, settings: SandboxSettings) -> Isolation:
+async def describe_isolation(home: HomeSettings, settings: SandboxSettings) -> Isolation:
     """Say how strongly sandboxes are confined on this machine."""
-    return create_runtime(home, settings, REGISTRY).isolation()
+    return await create_runtime(home, settings, REGISTRY).isolation()
 
 
 async def stop_sandboxes(home: HomeSettings, settings: SandboxSettings) -> list[str]:

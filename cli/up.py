@@ -88,7 +88,7 @@ class _Up:
         try:
             started = await self._unless_stopped(self._start())
             if started:
-                self._summarise(time.monotonic() - began)
+                await self._summarise(time.monotonic() - began)
                 await self._stop.wait()
         finally:
             await self._shut_down()
@@ -188,7 +188,7 @@ class _Up:
         for failure in await stop_sandboxes(self._home_settings, self._sandbox_settings):
             self._console.row("sandboxes", failure, tone="warning")
 
-    def _summarise(self, seconds: float) -> None:
+    async def _summarise(self, seconds: float) -> None:
         say, row = self._console.say, self._console.row
         say()
         say(f"Cattery is ready after {seconds:.1f} s.", tone="good")
@@ -203,7 +203,7 @@ class _Up:
             row("", "Set ANTHROPIC_API_KEY or OPENAI_API_KEY (or a ..._BASE_URL), start again.")
         from cli.sandboxes import describe_isolation
 
-        isolation = describe_isolation(self._home_settings, self._sandbox_settings)
+        isolation = await describe_isolation(self._home_settings, self._sandbox_settings)
         row("Sandboxes", isolation.summary, tone="plain" if isolation.confined else "warning")
         if self._settings.web_dist is None:
             row("Web UI", "is not built, only the API is served. Run: make web", tone="warning")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response, status
 
-from api.dependencies import CurrentUser, Settings, Site
+from api.dependencies import CurrentUser, Runtime, Settings, Site
 from api.schemas.errors import answers
 from api.schemas.harnesses import Model
 from api.schemas.site import Alive, HarnessTypeOffer, Isolation, Readiness, Site as SiteAnswer
@@ -25,13 +25,15 @@ async def list_models(_: CurrentUser, settings: Settings) -> list[Model]:
 
 
 @router.get("/site", responses=answers(401))
-async def read_site(user: CurrentUser, site: Site, settings: Settings) -> SiteAnswer:
+async def read_site(
+    user: CurrentUser, site: Site, settings: Settings, runtime: Runtime
+) -> SiteAnswer:
     """Tell the facts of this installation."""
     return SiteAnswer(
         version=site.version,
         demo_model=site.demo_model,
         demo_hint=site.demo_hint,
-        isolation=Isolation.model_validate(site.isolation),
+        isolation=Isolation.model_validate(await runtime.isolation()),
         temporal_ui_url=settings.temporal_ui_url if user.is_admin else None,
         harness_types=[HarnessTypeOffer.model_validate(known) for known in site.harness_types],
     )

@@ -54,6 +54,27 @@ class ProvisioningStep(BaseModel):
     detail: str = ""
 
 
+class RuntimeEvent(BaseModel):
+    """Something that the runtime said of the sandbox's last start, such as a Kubernetes event."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at: str
+    reason: str
+    message: str
+    count: int = 1
+    is_warning: bool = False
+
+
+class Recovery(BaseModel):
+    """A time when the sandbox was lost and healed without anybody's doing."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at: str
+    reason: str
+
+
 class Harness(BaseModel):
     """A harness and the sandbox that it has now."""
 
@@ -76,6 +97,13 @@ class Harness(BaseModel):
     failure: str | None = Field(description="Why the sandbox failed, in words.")
     steps: list[ProvisioningStep] = Field(description="How far its start has come.")
     generation: int = Field(description="Counts the sandbox's starts.")
+    waiting: str | None = Field(
+        description="What it waits for that is no failure, such as quota; null otherwise."
+    )
+    runtime_events: list[RuntimeEvent] = Field(
+        description="What the runtime said of its last start, oldest first."
+    )
+    recoveries: list[Recovery] = Field(description="When and why it was healed lately.")
 
 
 class HarnessCreate(RequestBody):

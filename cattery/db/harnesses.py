@@ -47,6 +47,9 @@ class HarnessRecord:
     failure: str | None
     steps: list[Json]
     generation: int
+    waiting: str | None
+    runtime_events: list[Json]
+    recoveries: list[Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,14 @@ async def note_start_requested(
             HarnessRow.deleting_at.is_(None),
             HarnessRow.status.in_([HarnessStatus.IDLE, HarnessStatus.FAILED]),
         )
-        .values(status=HarnessStatus.STARTING, failure=None, steps=[])
+        .values(
+            status=HarnessStatus.STARTING,
+            failure=None,
+            waiting=None,
+            steps=[],
+            runtime_events=[],
+            recoveries=[],
+        )
         .returning(HarnessRow.id)
     )
     if changed is not None:
@@ -197,4 +207,7 @@ def _record(
         failure=harness.failure,
         steps=harness.steps,
         generation=harness.generation,
+        waiting=harness.waiting,
+        runtime_events=harness.runtime_events,
+        recoveries=harness.recoveries,
     )

@@ -7,7 +7,7 @@ given up can no longer change what its successor wrote.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -35,6 +35,8 @@ class HarnessFacts:
     status: HarnessStatus
     endpoint: HarnessEndpoint | None
     deleting: bool
+    password: str | None = None
+    waiting: str | None = None
 
 
 async def find_harness(session: ReadSession, harness_id: HarnessId) -> HarnessFacts | None:
@@ -61,21 +63,56 @@ class SandboxRows:
         self._harness_id = harness_id
         self._generation = generation
 
-    async def begin(self) -> bool:
-        """Say that this generation starts; false where it is not the newest. Safe to repeat."""
+    async def begin(self, password: str) -> bool:
+        """Say that this generation starts; false where it is not the newest. Safe to repeat.
+
+        The first try decides on the password of the harness's port; later ones keep it.
+        """
+        kept = case(
+            (HarnessRow.generation == self._generation, HarnessRow.endpoint_password), else_=None
+        )
         return await self._update(
             HarnessRow.generation <= self._generation,
             generation=self._generation,
             status=HarnessStatus.STARTING,
             endpoint_url=None,
-            endpoint_password=None,
+            endpoint_password=func.coalesce(kept, password),
             failure=None,
+            waiting=None,
             steps=[],
+            runtime_events=[],
         )
 
-    async def write_steps(self, steps: list[Json]) -> None:
-        """Show how far the start has come."""
-        await self._update(HarnessRow.generation == self._generation, steps=steps)
+    async def write_progress(
+        self, steps: list[Json], events: list[Json], waiting: str | None
+    ) -> None:
+        """Show how far the start has come, what the runtime says of it, what it waits for."""
+        await self._update(
+            HarnessRow.generation == self._generation,
+            steps=steps,
+            runtime_events=events,
+            waiting=waiting,
+        )
+
+    async def note_waiting(self, reason: str | None) -> bool:
+        """Say what a sandbox that runs waits for, such as its node; `None`: no longer."""
+        return await self._update(
+            and_(
+                HarnessRow.generation == self._generation,
+                HarnessRow.waiting.is_distinct_from(reason),
+            ),
+            waiting=reason,
+        )
+
+    async def note_recovery(self, recoveries: list[Json]) -> bool:
+        """Say that the sandbox was lost and is being healed; its address is forgotten."""
+        return await self._update(
+            HarnessRow.generation == self._generation,
+            status=HarnessStatus.STARTING,
+            endpoint_url=None,
+            waiting=None,
+            recoveries=recoveries,
+        )
 
     async def finish(self, task_name: str, endpoint: HarnessEndpoint) -> bool:
         """Say that this generation answers at an endpoint."""
@@ -86,6 +123,7 @@ class SandboxRows:
             endpoint_url=endpoint.base_url,
             endpoint_password=endpoint.password,
             failure=None,
+            waiting=None,
         )
 
     async def fail(self, message: str) -> bool:
@@ -97,6 +135,7 @@ class SandboxRows:
             endpoint_url=None,
             endpoint_password=None,
             failure=message,
+            waiting=None,
         )
 
     async def stop(self) -> bool:
@@ -109,7 +148,10 @@ class SandboxRows:
             endpoint_url=None,
             endpoint_password=None,
             failure=None,
+            waiting=None,
             steps=[],
+            runtime_events=[],
+            recoveries=[],
         )
 
     async def add_token(self, token_hash: bytes) -> None:
@@ -182,4 +224,6 @@ def harness_facts(row: HarnessRow) -> HarnessFacts:
         status=row.status,
         endpoint=endpoint,
         deleting=row.deleting_at is not None,
+        password=row.endpoint_password,
+        waiting=row.waiting,
     )

@@ -125,8 +125,11 @@ class HarnessRow(Base):
     """A harness and the sandbox that it has now.
 
     `generation` counts the starts; an activity writes the sandbox columns only where its own
-    generation is not older. `endpoint_password` guards the harness's port on this machine; it is
-    worth nothing outside.
+    generation is not older. `endpoint_password` guards the harness's own port; it is chosen when a
+    generation begins, before anything is made, so that every try knows it.
+
+    `waiting` says what the sandbox waits for that is no failure; `runtime_events` is what the
+    runtime said of its last start, `recoveries` when and why it was healed lately.
     """
 
     __tablename__ = "harness"
@@ -145,7 +148,52 @@ class HarnessRow(Base):
     endpoint_url: Mapped[str | None]
     endpoint_password: Mapped[str | None]
     failure: Mapped[str | None]
+    waiting: Mapped[str | None]
     steps: Mapped[list[Json]] = mapped_column(server_default=text("'[]'::jsonb"))
+    runtime_events: Mapped[list[Json]] = mapped_column(server_default=text("'[]'::jsonb"))
+    recoveries: Mapped[list[Json]] = mapped_column(server_default=text("'[]'::jsonb"))
+
+
+class HarnessLogRow(Base):
+    """The last lines of a harness's log, as a worker read them for somebody who asked."""
+
+    __tablename__ = "harness_log"
+
+    harness_id: Mapped[UUID] = mapped_column(
+        ForeignKey("harness.id", ondelete="CASCADE"), primary_key=True
+    )
+    captured_at: Mapped[datetime]
+    log: Mapped[str]
+
+
+class FileManagerRow(Base):
+    """What serves the files of one volume on a cluster, and where.
+
+    `id` is the project's, or the nil UUID for the skills library. No foreign key: it goes with its
+    pod, which may outlive the project's row by a moment. `token` is worth nothing outside the
+    cluster's network; `used_at` tells when it can be stopped.
+    """
+
+    __tablename__ = "file_manager"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    generation: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    status: Mapped[HarnessStatus] = mapped_column(server_default=HarnessStatus.IDLE.value)
+    base_url: Mapped[str | None]
+    token: Mapped[str | None]
+    failure: Mapped[str | None]
+    waiting: Mapped[str | None]
+    used_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class SiteFactRow(Base):
+    """A fact that one process found out for all of them, such as what the network enforces."""
+
+    __tablename__ = "site_fact"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[JsonObject]
+    found_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class SandboxTokenRow(Base):

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 
 from cattery.harnesses.port import HarnessType
 from cattery.sandboxes.local import LocalRuntime
-from cattery.sandboxes.port import SandboxRuntime
 from cattery.settings import HomeSettings, SandboxSettings
 
 
 def create_runtime(
     home: HomeSettings, settings: SandboxSettings, registry: Mapping[str, HarnessType]
-) -> SandboxRuntime:
+) -> LocalRuntime:
     """Make the runtime that the settings name."""
     return LocalRuntime(home.home, home.tools_folder, settings, registry)

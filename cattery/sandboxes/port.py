@@ -1,8 +1,11 @@
 """What the platform needs of a place to run harnesses in, whichever it is.
 
-`local` (isolated processes on this machine) is the first runtime, Kubernetes the next. Every
-runtime passes the conformance suite in `tests/unit/test_sandbox_conformance.py`. Everything here
-is idempotent: a workflow may call any of it again after a crash.
+There are two: `local` (isolated processes on this machine) and `kubernetes` (pods). Both pass the
+same conformance suite (`tests/conformance`). Everything here is idempotent: a workflow may call any
+of it again after a crash.
+
+Workers drive a `SandboxRuntime`. The HTTP process sees only `SandboxAccess`, which can neither make
+nor end anything: on a cluster it has no rights there.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -34,6 +37,8 @@ class SandboxSpec:
         generation: counts the starts of this harness; a higher one replaces a lower one.
         env: the user's variables; the platform's own settings win over them.
         gateway_token: the model credential of this generation. Secret: never logged or stored.
+        password: guards the harness's port. The same on every try at one generation, so that a
+            try that adopts what an earlier one started can talk to it. Secret.
     """
 
     harness_id: HarnessId
@@ -44,6 +49,7 @@ class SandboxSpec:
     env: Mapping[str, str]
     gateway_url: str
     gateway_token: str
+    password: str
 
 
 class StepName(StrEnum):
@@ -66,7 +72,30 @@ class Step:
     detail: str = ""
 
 
-type ReportStep = Callable[[Step], Awaitable[None]]
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The start waits for something that is no failure, such as quota; `None`: no longer."""
+
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeEvent:
+    """Something that the runtime itself said of the sandbox, such as a Kubernetes event.
+
+    One with the same `key` replaces an earlier one: it was seen again.
+    """
+
+    key: str
+    at: datetime
+    reason: str
+    message: str
+    count: int = 1
+    is_warning: bool = False
+
+
+type Progress = Step | Waiting | RuntimeEvent
+type Report = Callable[[Progress], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +104,13 @@ class Observation:
 
     Attributes:
         name: its name in the runtime, the contract's `task_name`.
-        endpoint: where its harness listens; `None` unless running.
-        reason: for `FAILED`, what happened and the last lines of its log, in words.
+        endpoint: where its harness listens; `None` unless running. Its password is there only
+            where the runtime can read it back; whoever started the sandbox knows it anyway.
+        reason: for `FAILED`, what happened and the last lines of its log, in words; for
+            `STARTING`, what it waits for, where that is known.
+        recoverable: for `FAILED`, whether starting it again is the remedy (it was evicted, its
+            node went), and nobody needs to be asked.
+        restarts: how often its processes were started again inside this generation.
     """
 
     harness_id: HarnessId
@@ -85,6 +119,11 @@ class Observation:
     name: str
     endpoint: HarnessEndpoint | None = None
     reason: str = ""
+    recoverable: bool = False
+    restarts: int = 0
+
+
+type Notice = Callable[[Observation], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +134,25 @@ class Isolation:
     summary: str
 
 
+class SandboxAccess(Protocol):
+    """What people reach through the HTTP process: files, skills, logs. Makes and ends nothing."""
+
+    async def isolation(self) -> Isolation:
+        """Say how strongly sandboxes are confined."""
+
+    async def read_log(self, harness_id: HarnessId, *, lines: int = 200) -> str:
+        """Return the last lines that the harness wrote; empty where there is no log."""
+
+    def workspace_files(self, project_id: ProjectId) -> FileTree:
+        """Give access to the files of a project's workspace, whether or not a sandbox runs."""
+
+    def skills(self) -> SkillLibrary:
+        """Give access to the skills library."""
+
+    async def close(self) -> None:
+        """Release what this process holds; running sandboxes go on."""
+
+
 class SandboxRuntime(Protocol):
     """Makes, watches and ends sandboxes. All failures are `SandboxError`s with their cause."""
 
@@ -102,10 +160,10 @@ class SandboxRuntime(Protocol):
     def name(self) -> str:
         """Return the runtime's name, such as `local`."""
 
-    def isolation(self) -> Isolation:
+    async def isolation(self) -> Isolation:
         """Say how strongly sandboxes are confined."""
 
-    async def ensure_running(self, spec: SandboxSpec, report: ReportStep) -> Observation:
+    async def ensure_running(self, spec: SandboxSpec, report: Report) -> Observation:
         """Start the sandbox, or adopt it where this generation already runs; wait until it answers.
 
         A sandbox of a lower generation is ended first. Cancelling leaves nothing half-made that
@@ -137,11 +195,42 @@ class SandboxRuntime(Protocol):
     async def delete_workspace(self, project_id: ProjectId) -> None:
         """Delete the project's workspace and all in it; nothing happens where there is none."""
 
-    def workspace_files(self, project_id: ProjectId) -> FileTree:
-        """Give access to the files of a project's workspace."""
+    async def watch(self, notice: Notice) -> None:
+        """Tell of every sandbox that changes, as it changes, until cancelled.
 
-    def skills(self) -> SkillLibrary:
-        """Give access to the skills library."""
+        Told are sandboxes that came to run at another address or after a restart, that failed,
+        that stopped answering their node. Each is told at least once; whoever hears it looks for
+        itself before it acts. A runtime that cannot see changes returns at once; sweeps find them.
+        """
 
     async def close(self) -> None:
         """Release what this process holds; running sandboxes go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileManagerSpec:
+    """A file manager to be made: the pod that serves the files of one volume.
+
+    Attributes:
+        project_id: whose workspace; `None` for the skills library.
+        generation: as of a sandbox.
+        token: what its callers prove themselves with. Secret.
+    """
+
+    project_id: ProjectId | None
+    generation: int
+    token: str
+
+
+class FileManagerRuntime(Protocol):
+    """Makes and ends file managers, where files are not simply there (on a cluster)."""
+
+    async def ensure_file_manager(self, spec: FileManagerSpec, report: Report) -> str:
+        """Have a file manager that answers; returns its base URL. As `ensure_running`.
+
+        Raises:
+            SandboxError: it could not be started, or did not answer in time.
+        """
+
+    async def stop_file_manager(self, project_id: ProjectId | None) -> None:
+        """Remove a file manager and wait until it is gone; its volume is kept."""

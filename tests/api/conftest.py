@@ -38,7 +38,6 @@ async def build_app(
     runtime = create_runtime(HomeSettings(home=home), SandboxSettings(), REGISTRY)
     facts = SiteFacts(
         version="1.2.3",
-        isolation=runtime.isolation(),
         harness_types=describe_harness_types(),
         demo_model=True,
         demo_hint="No model is configured.",

@@ -57,7 +57,7 @@ def serving(database_url: str, home: Path) -> Iterator[LiveSite]:
         runtime = create_runtime(HomeSettings(home=home), SandboxSettings(), REGISTRY)
         app = create_app(
             ApiSettings(jwt_secret=SecretStr(SECRET), login_burst=10_000),
-            SiteFacts("1.2.3", runtime.isolation(), ()),
+            SiteFacts("1.2.3", ()),
             database,
             runtime,
             lifecycles,

@@ -24,6 +24,7 @@ from cattery.errors import NotFoundError, UnavailableError
 from cattery.events.model import Answer
 from cattery.ids import HarnessId, ProjectId, PromptId, SessionId, UserId
 from cattery.jsontypes import JsonObject
+from cattery.sandboxes.local import LocalRuntime
 
 SECRET = "a secret of at least thirty-two bytes, for tests"
 API = "/api/v1"
@@ -165,6 +166,7 @@ class Site:
     async def make_workspace(self, project: JsonObject) -> None:
         """Make a project's workspace, as a worker does when the project is made."""
         parts: Parts = self.app.state.parts
+        assert isinstance(parts.runtime, LocalRuntime)
         await parts.runtime.create_workspace(ProjectId(UUID(str(project["project_id"]))))
 
     async def close(self) -> None:

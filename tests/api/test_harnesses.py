@@ -39,6 +39,9 @@ async def test_a_harness_is_made_and_its_sandbox_starts(site: Site, ada: Person)
         "failure": None,
         "steps": [],
         "generation": 0,
+        "waiting": None,
+        "runtime_events": [],
+        "recoveries": [],
     }
     assert site.lifecycles.calls == [("start_sandbox", harness["harness_id"])]
     assert (await ada.get(f"/harnesses/{harness['harness_id']}")).json() == harness

@@ -26,6 +26,7 @@ from cattery.sandboxes.local import LocalRuntime
 from cattery.sandboxes.local.confinement import Confinement, probe_confinement
 from cattery.sandboxes.port import (
     Observation,
+    Progress,
     SandboxRuntime,
     SandboxSpec,
     SandboxState,
@@ -38,6 +39,7 @@ from cattery.settings import SandboxSettings
 TOY = Path(__file__).with_name("toy_harness.py")
 SYSTEM_PYTHON = "/usr/bin/python3"
 TOKEN = "gateway-token-0123456789"
+PASSWORD = "password-0123456789"
 PROBED = probe_confinement()
 MODES = ["confined", "unconfined"]
 
@@ -107,8 +109,9 @@ class Site:
             confinement=self.confinement,
         )
 
-    async def report(self, step: Step) -> None:
-        self.steps.append(step)
+    async def report(self, progress: Progress) -> None:
+        if isinstance(progress, Step):
+            self.steps.append(progress)
 
     async def start(self, spec: SandboxSpec) -> Observation:
         return await self.runtime().ensure_running(spec, self.report)
@@ -155,6 +158,7 @@ def make_spec(*, generation: int = 1, **env: str) -> SandboxSpec:
         env=env,
         gateway_url="http://127.0.0.1:9",
         gateway_token=TOKEN,
+        password=PASSWORD,
     )
 
 

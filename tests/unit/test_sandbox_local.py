@@ -19,6 +19,7 @@ from cattery.sandboxes.local.confinement import Confinement
 from cattery.sandboxes.local.ports import choose_port
 from cattery.sandboxes.local.sandbox import LocalSandbox
 from cattery.sandboxes.port import (
+    Progress,
     SandboxState,
     Step,
     StepName,
@@ -103,8 +104,8 @@ async def test_a_start_that_is_cancelled_is_taken_up_by_the_next(site: Site) -> 
     spec = make_spec()
     began = asyncio.Event()
 
-    async def report(step: Step) -> None:
-        if step.name is StepName.STARTED:
+    async def report(step: Progress) -> None:
+        if isinstance(step, Step) and step.name is StepName.STARTED:
             began.set()
 
     runtime = site.runtime()
@@ -123,7 +124,7 @@ async def test_a_confined_harness_sees_its_own_sandbox_and_nothing_else(
     site: Site, tmp_path: Path
 ) -> None:
     if site.confinement.bwrap is None:
-        assert not site.runtime().isolation().confined
+        assert not (await site.runtime().isolation()).confined
         assert "bubblewrap" in Confinement(None, reason="no bubblewrap").describe().summary
         site.settings = SandboxSettings(allow_unconfined=False)
         with pytest.raises(SandboxSetupError, match="must be confined"):

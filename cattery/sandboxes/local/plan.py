@@ -12,12 +12,12 @@ from pathlib import Path
 from cattery.catalog import family_of
 from cattery.errors import SandboxSetupError
 from cattery.harnesses.port import HarnessType, Launch, LaunchInput
-from cattery.ids import HarnessId
 from cattery.sandboxes.environment import build_environment, find_secrets
 from cattery.sandboxes.local import confinement
 from cattery.sandboxes.local.confinement import Confinement, Mounts
 from cattery.sandboxes.local.layout import Layout
 from cattery.sandboxes.local.ports import LOOPBACK
+from cattery.sandboxes.names import name_sandbox
 from cattery.sandboxes.port import SandboxSpec
 from cattery.sandboxes.supervisor.job import Job
 from cattery.sandboxes.supervisor.processes import MARK
@@ -43,7 +43,7 @@ class Planner:
         self._settings = settings
         self._confinement = confinement
 
-    def plan(self, spec: SandboxSpec, harness: HarnessType, *, port: int, password: str) -> Job:
+    def plan(self, spec: SandboxSpec, harness: HarnessType, *, port: int) -> Job:
         """Plan one start.
 
         Raises:
@@ -62,7 +62,7 @@ class Planner:
                 family=family_of(spec.model),
                 gateway_url=spec.gateway_url,
                 gateway_token=spec.gateway_token,
-                password=password,
+                password=spec.password,
             )
         )
         env = self._environment(spec, launch, places, port)
@@ -76,14 +76,14 @@ class Planner:
             digest=digest_spec(spec),
             ticket=secrets.token_hex(16),
             port=port,
-            password=password,
+            password=spec.password,
             confined=self._is_confined,
             argv=self._command(spec, launch),
             env=env,
             cwd=str(self._layout.workspace(spec.project_id)),
             files=launch.files,
             links=launch.links,
-            secrets=(spec.gateway_token, password, *find_secrets(spec.env)),
+            secrets=(spec.gateway_token, spec.password, *find_secrets(spec.env)),
             cpu_seconds=self._settings.cpu_seconds,
             memory_bytes=self._settings.memory_bytes,
             max_processes=self._settings.max_processes,
@@ -171,18 +171,13 @@ class Planner:
             )
 
 
-def name_sandbox(harness_type: str, harness_id: HarnessId) -> str:
-    """Return a sandbox's name, the same in every runtime (contract/harness.md)."""
-    return f"cattery-{harness_type}-{harness_id}"
-
-
 def digest_spec(spec: SandboxSpec) -> str:
     """Return a digest of what a sandbox was asked for.
 
-    The credential is left out: every attempt at one generation may bring its own, and those of
+    The credentials are left out: every attempt at one generation may bring its own, and those of
     earlier attempts hold as long as the generation does.
     """
-    values = {**asdict(spec), "env": dict(spec.env), "gateway_token": ""}
+    values = {**asdict(spec), "env": dict(spec.env), "gateway_token": "", "password": ""}
     text = json.dumps(values, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

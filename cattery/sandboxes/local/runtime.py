@@ -22,8 +22,9 @@ from cattery.sandboxes.local.sandbox import LocalSandbox
 from cattery.sandboxes.local.starter import PROBE_SECONDS, Starter, endpoint_of, running
 from cattery.sandboxes.port import (
     Isolation,
+    Notice,
     Observation,
-    ReportStep,
+    Report,
     SandboxSpec,
     SandboxState,
 )
@@ -69,13 +70,13 @@ class LocalRuntime:
         """Return `local`."""
         return "local"
 
-    def isolation(self) -> Isolation:
+    async def isolation(self) -> Isolation:
         """Say how strongly sandboxes are confined."""
-        return self._confinement.describe()
+        return await asyncio.to_thread(self._describe_isolation)
 
-    async def ensure_running(self, spec: SandboxSpec, report: ReportStep) -> Observation:
+    async def ensure_running(self, spec: SandboxSpec, report: Report) -> Observation:
         """Start or adopt the sandbox, and wait until its harness answers."""
-        isolation = await asyncio.to_thread(self.isolation)
+        isolation = await self.isolation()
         if not isolation.confined and not self._settings.allow_unconfined:
             raise SandboxSetupError(
                 f"Sandboxes must be confined here (CATTERY_ALLOW_UNCONFINED is off), but "
@@ -144,15 +145,21 @@ class LocalRuntime:
         """Give access to the files of a project's workspace."""
         workspace = self._layout.workspace(project_id)
         make_private(workspace)  # files are there before the first sandbox is
-        return LocalTree(workspace, WORK if self.isolation().confined else str(workspace))
+        return LocalTree(workspace, WORK if self._confinement.bwrap else str(workspace))
 
     def skills(self) -> SkillLibrary:
         """Give access to the skills library."""
         make_private(self._layout.skills)
         return LocalSkillLibrary(self._layout.skills)
 
+    async def watch(self, notice: Notice) -> None:
+        """Return at once: nobody tells of processes that end; sweeps and turns find out."""
+
     async def close(self) -> None:
         """Do nothing: this process holds nothing of a sandbox."""
+
+    def _describe_isolation(self) -> Isolation:
+        return self._confinement.describe()
 
     @cached_property
     def _confinement(self) -> Confinement:

@@ -1,7 +1,6 @@
 """Brings one sandbox up: adopts, replaces or starts it, and waits until its harness answers."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -14,12 +13,13 @@ from cattery.harnesses.port import HarnessEndpoint, HarnessType
 from cattery.ids import HarnessId
 from cattery.sandboxes.local.confinement import write_identity
 from cattery.sandboxes.local.layout import Layout, make_private
-from cattery.sandboxes.local.plan import Planner, digest_spec, name_sandbox
+from cattery.sandboxes.local.plan import Planner, digest_spec
 from cattery.sandboxes.local.ports import LOOPBACK, choose_port, tells_of_taken_port
 from cattery.sandboxes.local.sandbox import LocalSandbox
+from cattery.sandboxes.names import name_sandbox
 from cattery.sandboxes.port import (
     Observation,
-    ReportStep,
+    Report,
     SandboxSpec,
     SandboxState,
     Step,
@@ -60,7 +60,7 @@ class Starter:
         self._ports: set[int] = set()
         """Those of starts under way in this process."""
 
-    async def start(self, spec: SandboxSpec, report: ReportStep) -> Observation:
+    async def start(self, spec: SandboxSpec, report: Report) -> Observation:
         """Do what `SandboxRuntime.ensure_running` promises.
 
         Raises:
@@ -120,8 +120,7 @@ class Starter:
         port = choose_port(self._ports)
         self._ports.add(port)
         try:
-            password = secrets.token_urlsafe(24)
-            job = self._planner.plan(spec, harness, port=port, password=password)
+            job = self._planner.plan(spec, harness, port=port)
             write_ticket(sandbox.folder, job.ticket)  # here, not in the thread, which may come late
             won = await asyncio.to_thread(sandbox.launch, job)
             if won:
@@ -212,7 +211,7 @@ def _with_log(reason: str, tail: str) -> str:
 
 
 @asynccontextmanager
-async def _reported(report: ReportStep, name: StepName) -> AsyncIterator[None]:
+async def _reported(report: Report, name: StepName) -> AsyncIterator[None]:
     started_at = utc_now()
     await report(Step(name, started_at))
     yield

@@ -1193,6 +1193,16 @@ export interface components {
              * Format: uuid
              */
             project_id: string;
+            /**
+             * Recoveries
+             * @description When and why it was healed lately.
+             */
+            recoveries: components["schemas"]["Recovery"][];
+            /**
+             * Runtime Events
+             * @description What the runtime said of its last start, oldest first.
+             */
+            runtime_events: components["schemas"]["RuntimeEvent"][];
             sandbox_status: components["schemas"]["HarnessStatus"];
             /** Sandbox Url */
             sandbox_url: string | null;
@@ -1209,6 +1219,11 @@ export interface components {
             transport_kind: components["schemas"]["TransportKind"];
             /** Type */
             type: string;
+            /**
+             * Waiting
+             * @description What it waits for that is no failure, such as quota; null otherwise.
+             */
+            waiting: string | null;
         };
         /**
          * HarnessCreate
@@ -1806,6 +1821,42 @@ export interface components {
             missing: string[];
             /** Status */
             status: string;
+        };
+        /**
+         * Recovery
+         * @description A time when the sandbox was lost and healed without anybody's doing.
+         */
+        Recovery: {
+            /** At */
+            at: string;
+            /** Reason */
+            reason: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * RuntimeEvent
+         * @description Something that the runtime said of the sandbox's last start, such as a Kubernetes event.
+         */
+        RuntimeEvent: {
+            /** At */
+            at: string;
+            /**
+             * Count
+             * @default 1
+             */
+            count: number;
+            /**
+             * Is Warning
+             * @default false
+             */
+            is_warning: boolean;
+            /** Message */
+            message: string;
+            /** Reason */
+            reason: string;
+        } & {
+            [key: string]: unknown;
         };
         /**
          * Session
