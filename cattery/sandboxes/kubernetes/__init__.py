@@ -1,0 +1,1 @@
+"""Sandboxes as pods of a Kubernetes cluster, made through the agent-sandbox controller."""
