@@ -16,7 +16,7 @@ T ?=
 # The slow ones and those that need a cluster have targets of their own.
 MARKS := -m "not slow and not cluster"
 FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay tests/e2e
-PYTHON_FOLDERS := activities api cattery cli gateway tests workers workflows
+PYTHON_FOLDERS := activities api cattery cli filemgr gateway tests workers workflows
 
 ##@ Run
 
