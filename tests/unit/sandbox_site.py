@@ -3,13 +3,12 @@
 import asyncio
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import override
 
-import aiohttp
 import pytest
 
 from cattery.harnesses.http_client import HttpHarnessClient
@@ -21,7 +20,7 @@ from cattery.harnesses.port import (
     Translator,
     TransportKind,
 )
-from cattery.ids import HarnessId, HarnessMessageId, HarnessSessionId, ProjectId, new_id
+from cattery.ids import HarnessMessageId, HarnessSessionId
 from cattery.sandboxes.local import LocalRuntime
 from cattery.sandboxes.local.confinement import Confinement, probe_confinement
 from cattery.sandboxes.port import (
@@ -31,15 +30,15 @@ from cattery.sandboxes.port import (
     SandboxSpec,
     SandboxState,
     Step,
+    StepName,
 )
 from cattery.sandboxes.supervisor import processes
 from cattery.sandboxes.supervisor.record import read_record
 from cattery.settings import SandboxSettings
+from tests.conformance import keep
 
 TOY = Path(__file__).with_name("toy_harness.py")
 SYSTEM_PYTHON = "/usr/bin/python3"
-TOKEN = "gateway-token-0123456789"
-PASSWORD = "password-0123456789"
 PROBED = probe_confinement()
 MODES = ["confined", "unconfined"]
 
@@ -109,9 +108,23 @@ class Site:
             confinement=self.confinement,
         )
 
+    @property
+    def step_names(self) -> Sequence[StepName]:
+        return (StepName.WORKSPACE, StepName.STARTED, StepName.ANSWERING)
+
     async def report(self, progress: Progress) -> None:
-        if isinstance(progress, Step):
-            self.steps.append(progress)
+        await keep(self.steps, progress)
+
+    async def running(self, spec: SandboxSpec) -> Sequence[object]:
+        return self.processes(spec)
+
+    async def put_skill(self, slug: str, text: str) -> None:
+        folder = self.home / "skills" / slug
+        folder.mkdir(parents=True)
+        (folder / "SKILL.md").write_text(text)
+
+    def be_impatient(self, seconds: float) -> None:
+        self.settings = SandboxSettings(start_timeout=timedelta(seconds=seconds))
 
     async def start(self, spec: SandboxSpec) -> Observation:
         return await self.runtime().ensure_running(spec, self.report)
@@ -146,31 +159,6 @@ async def open_site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
     await made.runtime().stop_all()
     left = [p for s in made.runtime()._layout.sandbox_ids() for p in processes.find_marked(f"{s}:")]
     assert left == []
-
-
-def make_spec(*, generation: int = 1, **env: str) -> SandboxSpec:
-    return SandboxSpec(
-        harness_id=HarnessId(new_id()),
-        project_id=ProjectId(new_id()),
-        harness_type="toy",
-        generation=generation,
-        model="claude-sonnet-4-6",
-        env=env,
-        gateway_url="http://127.0.0.1:9",
-        gateway_token=TOKEN,
-        password=PASSWORD,
-    )
-
-
-async def run(observed: Observation, code: str) -> str:
-    """Run Python inside the sandbox and return what it printed."""
-    assert observed.endpoint is not None
-    headers = {"X-Password": observed.endpoint.password or ""}
-    async with (
-        aiohttp.ClientSession(headers=headers) as http,
-        http.post(f"{observed.endpoint.base_url}/run", json={"code": code}) as response,
-    ):
-        return str((await response.json())["out"]).strip()
 
 
 async def wait_until(condition: Callable[[], bool], *, seconds: float = 10) -> None:

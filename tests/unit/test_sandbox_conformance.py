@@ -1,15 +1,14 @@
-"""What every sandbox runtime promises, tried on real processes with a scripted harness."""
+"""What every sandbox runtime promises, and what local ones do beyond, on real processes."""
 
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from cattery.errors import SandboxError, SandboxSetupError
+from cattery.errors import SandboxError
 from cattery.sandboxes.port import (
     SandboxState,
     StepName,
@@ -17,19 +16,21 @@ from cattery.sandboxes.port import (
 from cattery.sandboxes.supervisor import processes
 from cattery.sandboxes.supervisor.record import read_record
 from cattery.settings import SandboxSettings
+from tests.conformance import TOKEN, RuntimeConformance, make_spec, run
 from tests.unit.sandbox_site import (
     ORPHAN,
-    TOKEN,
     Site,
-    make_spec,
     open_site,  # noqa: F401 - the fixture `site`
-    run,
     wait_for_state,
     wait_until,
 )
 
 
-async def test_a_started_sandbox_runs_is_adopted_and_stops_for_certain(site: Site) -> None:
+class TestLocal(RuntimeConformance):
+    """The common suite, on local processes."""
+
+
+async def test_stopping_ends_every_process_and_removing_leaves_the_workspace(site: Site) -> None:
     spec = make_spec()
     assert (await site.runtime().observe(spec.harness_id)).state is SandboxState.ABSENT
 
@@ -64,29 +65,6 @@ async def test_a_started_sandbox_runs_is_adopted_and_stops_for_certain(site: Sit
     assert await after_restart.observe_all() == []
 
 
-async def test_starts_at_the_same_moment_leave_one_sandbox(site: Site) -> None:
-    spec = make_spec()
-    seen = await asyncio.gather(*(site.start(spec) for _ in range(3)))
-    assert seen[0] == seen[1] == seen[2]
-    assert site.processes(spec) == site.supervised(spec)
-
-
-async def test_a_higher_generation_replaces_a_lower_one_and_never_the_reverse(site: Site) -> None:
-    old = make_spec()
-    first = await site.start(old)
-    before = site.processes(old)
-
-    new = replace(old, generation=2, gateway_token="another-token-of-generation-2")
-    second = await site.start(new)
-
-    assert second.generation == 2
-    assert second.endpoint != first.endpoint
-    assert set(before).isdisjoint(site.processes(new))
-    with pytest.raises(SandboxSetupError, match="generation 1 is out of date"):
-        await site.start(old)
-    assert await site.runtime().observe(new.harness_id) == second
-
-
 async def test_a_crash_is_seen_with_its_reason_and_log_and_can_be_started_again(
     site: Site,
 ) -> None:
@@ -110,15 +88,6 @@ async def test_a_harness_that_ends_while_it_starts_is_an_error_with_its_log(site
         await site.start(spec)
     assert "no [redacted] no" in caught.value.message
     assert site.processes(spec) == []
-
-
-async def test_a_harness_that_never_answers_is_ended_with_the_reason(site: Site) -> None:
-    site.settings = SandboxSettings(start_timeout=timedelta(seconds=0.3))
-    spec = make_spec(TOY_START="log('deaf\\n'); signal.pause()")
-    with pytest.raises(SandboxError, match="did not answer within 0 seconds"):
-        await site.start(spec)
-    assert site.processes(spec) == []
-    assert "did not answer" in (await site.runtime().observe(spec.harness_id)).reason
 
 
 @pytest.mark.parametrize("bare", [False, True])
@@ -176,46 +145,6 @@ async def test_nothing_of_the_platforms_environment_comes_in(
     assert b"canary" not in supervisor
     assert TOKEN.encode() not in supervisor
     assert TOKEN not in (site.folder(spec) / "sandbox.json").read_text()
-
-
-async def test_a_variable_that_no_program_can_have_is_refused(site: Site) -> None:
-    with pytest.raises(SandboxSetupError, match="MY-NAME"):
-        await site.start(replace(make_spec(), env={"MY-NAME": "x"}))
-
-
-async def test_workspace_home_and_skills_are_where_the_harness_was_told(site: Site) -> None:
-    spec = make_spec()
-    runtime = site.runtime()
-    await runtime.create_workspace(spec.project_id)
-    await runtime.create_workspace(spec.project_id)
-    work = site.home / "projects" / str(spec.project_id) / "work"
-    (site.home / "skills" / "knit").mkdir(parents=True)
-    (site.home / "skills" / "knit" / "SKILL.md").write_text("purl")
-    started = await site.start(spec)
-
-    said = await run(
-        started,
-        "import os, pathlib, tempfile\n"
-        "pathlib.Path('made.txt').write_text('by the agent')\n"
-        "home = pathlib.Path(os.environ['HOME'])\n"
-        "print((home / '.agents/skills/knit/SKILL.md').read_text())\n"
-        "print((home / '.config/toy/settings.json').read_text())\n"
-        "print(tempfile.mkstemp()[1].startswith(os.environ['TMPDIR']))\n"
-        "(home / 'kept').write_text('x')",
-    )
-
-    assert said.splitlines() == ["purl", '{"toy": true}', "True"]
-    assert (work / "made.txt").read_text() == "by the agent"
-    listed = await runtime.workspace_files(spec.project_id).list_folder("/")
-    assert [entry.name for entry in listed] == ["made.txt"]
-    await runtime.stop(spec.harness_id)
-    again = await site.start(replace(spec, generation=2))
-    assert await run(again, "import os\nprint(os.listdir(os.environ['HOME']))") != ""
-    assert (site.folder(spec) / "home" / "kept").exists()
-    await runtime.stop(spec.harness_id)
-    await runtime.delete_workspace(spec.project_id)
-    await runtime.delete_workspace(spec.project_id)
-    assert not work.exists()
 
 
 async def test_a_sandbox_that_uses_more_than_it_may_is_ended_with_the_reason(site: Site) -> None:

@@ -28,13 +28,12 @@ from cattery.sandboxes.supervisor import processes
 from cattery.sandboxes.supervisor.job import Job
 from cattery.sandboxes.supervisor.record import read_record
 from cattery.settings import SandboxSettings
+from tests.conformance import make_spec, run
 from tests.unit.sandbox_site import (
     ORPHAN,
     SYSTEM_PYTHON,
     Site,
-    make_spec,
     open_site,  # noqa: F401 - the fixture `site`
-    run,
     toy_type,
     wait_for_state,
     wait_until,
