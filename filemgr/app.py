@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 
 def create_app(root: Path, kind: Kind, token: str) -> web.Application:
-    """Build the application.
+    """Build the application for a volume.
 
     Args:
         root: where the volume is mounted. A workspace lies in `work` beneath it, HOME folders in
@@ -43,20 +43,32 @@ def create_app(root: Path, kind: Kind, token: str) -> web.Application:
         kind: what lies on the volume.
         token: what callers must bring.
     """
-    app = web.Application(middlewares=[explain_errors, guarding(token)])
-    app.router.add_get(wire.HEALTH, _answer_health)
-    app.router.add_get(wire.READY, _answer_health)
-    if kind is Kind.WORKSPACE:
-        work = root / "work"
-        prepare_folder(work)
-        _add_tree(app, LocalTree(work, MOUNT_POINT))
-        _add_homes(app, Homes(root / "homes"))
-    else:
+    if kind is Kind.SKILLS:
         from cattery.files.skills import LocalSkillLibrary  # the YAML parser costs 20 ms
 
         library = LocalSkillLibrary(root)
-        _add_tree(app, library.files)
+        return build_app(token, library.files, library=library)
+    work = root / "work"
+    prepare_folder(work)
+    return build_app(token, LocalTree(work, MOUNT_POINT), homes=Homes(root / "homes"))
+
+
+def build_app(
+    token: str,
+    tree: FileTree,
+    *,
+    library: SkillLibrary | None = None,
+    homes: Homes | None = None,
+) -> web.Application:
+    """Build the application for what lies on a volume."""
+    app = web.Application(middlewares=[explain_errors, guarding(token)])
+    app.router.add_get(wire.HEALTH, _answer_health)
+    app.router.add_get(wire.READY, _answer_health)
+    _add_tree(app, tree)
+    if library is not None:
         _add_skills(app, library)
+    if homes is not None:
+        _add_homes(app, homes)
     return app
 
 

@@ -14,9 +14,11 @@ import pytest
 
 from cattery.errors import BadRequestError, UnavailableError
 from cattery.files.archives import MAX_PACKED_BYTES
-from cattery.files.port import Skill, UnpackedSkill
+from cattery.files.port import Skill, SkillLibrary, UnpackedSkill
+from cattery.files.remote_tree import RemoteSkillLibrary
 from cattery.files.skills import LocalSkillLibrary
 from cattery.files.syscalls import RENAME_EXCHANGE, rename_at
+from tests.unit.served_files import serving
 
 FRONT = "---\nname: Demo\ndescription: Does things.\n---\nText.\n"
 
@@ -30,9 +32,15 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.fixture
-def library(root: Path) -> LocalSkillLibrary:
-    return LocalSkillLibrary(root)
+@pytest.fixture(params=["local", "remote"])
+async def library(root: Path, request: pytest.FixtureRequest) -> AsyncIterator[SkillLibrary]:
+    """A library on this machine, or one that a skill manager serves."""
+    library = LocalSkillLibrary(root)
+    if request.param == "local":
+        yield library
+        return
+    async with serving(library.files, library=library) as calls:
+        yield RemoteSkillLibrary(calls)
 
 
 def pack(entries: Entries, method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -59,9 +67,7 @@ async def stream(data: bytes, size: int = 65_536) -> AsyncIterator[bytes]:
         yield data[start : start + size]
 
 
-async def upload(
-    library: LocalSkillLibrary, data: bytes, file_name: str = "demo.zip"
-) -> UnpackedSkill:
+async def upload(library: SkillLibrary, data: bytes, file_name: str = "demo.zip") -> UnpackedSkill:
     return await library.upload_zip(file_name, stream(data))
 
 
@@ -71,7 +77,7 @@ def held(folder: Path) -> list[str]:
 
 class TestUploading:
     async def test_the_folder_in_the_archive_is_the_slug(
-        self, library: LocalSkillLibrary, root: Path
+        self, library: SkillLibrary, root: Path
     ) -> None:
         data = skill({info("demo/bin/run.sh", 0o755): "#!/bin/sh\n", "demo/empty/": ""})
         assert await upload(library, data, "other.zip") == UnpackedSkill("/demo", dirs=3, files=2)
@@ -87,7 +93,7 @@ class TestUploading:
 
     @pytest.mark.parametrize("file_name", ["my skill.zip", "my skill.ZIP"])
     async def test_with_skill_md_at_the_top_the_file_names_the_skill(
-        self, library: LocalSkillLibrary, root: Path, file_name: str
+        self, library: SkillLibrary, root: Path, file_name: str
     ) -> None:
         data = pack({"SKILL.md": FRONT, "docs/a.md": "a"})
         expected = UnpackedSkill("/my skill", dirs=2, files=2)
@@ -95,7 +101,7 @@ class TestUploading:
         assert (root / "my skill" / "docs" / "a.md").read_text() == "a"
 
     async def test_what_macs_leave_behind_is_left_out(
-        self, library: LocalSkillLibrary, root: Path
+        self, library: SkillLibrary, root: Path
     ) -> None:
         junk = ["__MACOSX/demo/._SKILL.md", "demo/.DS_Store", "demo/._x", "demo/a/.DS_Store"]
         assert await upload(library, skill(dict.fromkeys(junk, "junk"))) == UnpackedSkill(
@@ -104,21 +110,21 @@ class TestUploading:
         assert held(root) == ["demo", "demo/SKILL.md"]
 
     async def test_a_skill_of_that_slug_is_replaced_whole(
-        self, library: LocalSkillLibrary, root: Path
+        self, library: SkillLibrary, root: Path
     ) -> None:
         await upload(library, skill({"demo/stale.md": "old"}))
         await upload(library, skill({"demo/fresh.md": "new"}))
         assert held(root) == ["demo", "demo/SKILL.md", "demo/fresh.md"]
 
     async def test_unmarked_utf8_names_are_understood(
-        self, library: LocalSkillLibrary, root: Path
+        self, library: SkillLibrary, root: Path
     ) -> None:
         data = skill({"demo/grüße.md": "x"}).replace(b"\x00\x08\x08\x00", b"\x00\x00\x08\x00")
         await upload(library, data)
         assert (root / "demo" / "grüße.md").exists()
 
     async def test_readers_see_the_old_or_the_new_version(
-        self, library: LocalSkillLibrary, root: Path
+        self, library: SkillLibrary, root: Path
     ) -> None:
         versions = [
             skill({f"demo/{n}.md": f"version {v}" for n in range(20)}, front=FRONT + f"version {v}")
@@ -151,7 +157,7 @@ class TestUploading:
         assert len(held(root)) == 22
 
     async def test_a_cancelled_upload_leaves_nothing(
-        self, library: LocalSkillLibrary, root: Path
+        self, library: SkillLibrary, root: Path
     ) -> None:
         started = asyncio.Event()
 
@@ -168,7 +174,7 @@ class TestUploading:
         assert held(root) == []
 
     async def test_what_a_killed_upload_left_is_swept_a_day_later(
-        self, library: LocalSkillLibrary, root: Path
+        self, library: SkillLibrary, root: Path
     ) -> None:
         for name, moment in ((".cattery-tmp-old", 1_600_000_000), (".cattery-tmp-new", None)):
             (root / name).mkdir()
@@ -185,7 +191,7 @@ class TestUploading:
     @pytest.mark.parametrize("lacking", ["renameat2", "exchange"])
     async def test_replacing_works_where_the_file_system_cannot_exchange(
         self,
-        library: LocalSkillLibrary,
+        library: SkillLibrary,
         root: Path,
         lacking: str,
         monkeypatch: pytest.MonkeyPatch,
@@ -234,26 +240,24 @@ BAD_ENTRIES: dict[str, Entries] = {
 class TestRefusing:
     @pytest.mark.parametrize("entries", BAD_ENTRIES.values(), ids=BAD_ENTRIES.keys())
     async def test_unacceptable_entries_leave_nothing(
-        self, library: LocalSkillLibrary, root: Path, entries: Entries
+        self, library: SkillLibrary, root: Path, entries: Entries
     ) -> None:
         await self.refuse(library, root, skill(entries))
 
     async def test_an_entry_that_comes_twice_is_refused(
-        self, library: LocalSkillLibrary, root: Path
+        self, library: SkillLibrary, root: Path
     ) -> None:
         data = skill({"demo/one": "1", "demo/two": "2"}).replace(b"demo/two", b"demo/one")
         await self.refuse(library, root, data)
 
     @pytest.mark.parametrize("name", [b"demo/a\0b", b"demo/a\xffb"], ids=["nul", "not-utf8"])
     async def test_names_that_python_would_repair_are_refused(
-        self, library: LocalSkillLibrary, root: Path, name: bytes
+        self, library: SkillLibrary, root: Path, name: bytes
     ) -> None:
         data = skill({"demo/aüb": "x"}).replace("demo/aüb".encode(), name + b"c")
         await self.refuse(library, root, data)
 
-    async def test_encrypted_entries_are_refused(
-        self, library: LocalSkillLibrary, root: Path
-    ) -> None:
+    async def test_encrypted_entries_are_refused(self, library: SkillLibrary, root: Path) -> None:
         data = bytearray(skill())
         data[6] |= 1
         data[data.index(b"PK\1\2") + 8] |= 1
@@ -289,7 +293,7 @@ class TestRefusing:
         ],
     )
     async def test_what_is_no_archive_of_a_skill_is_refused(
-        self, library: LocalSkillLibrary, root: Path, data: bytes
+        self, library: SkillLibrary, root: Path, data: bytes
     ) -> None:
         await self.refuse(library, root, data)
 
@@ -297,12 +301,12 @@ class TestRefusing:
         "file_name", ["", ".zip", ".hidden.zip", "...zip", "a\\b.zip", " .zip", "x" * 300, "a\nb"]
     )
     async def test_a_skill_needs_a_name(
-        self, library: LocalSkillLibrary, root: Path, file_name: str
+        self, library: SkillLibrary, root: Path, file_name: str
     ) -> None:
         await self.refuse(library, root, pack({"SKILL.md": FRONT}), file_name)
 
     async def test_too_much_packed_is_refused_while_it_comes(
-        self, library: LocalSkillLibrary, root: Path
+        self, library: SkillLibrary, root: Path
     ) -> None:
         received = 0
 
@@ -314,37 +318,35 @@ class TestRefusing:
 
         with pytest.raises(BadRequestError):
             await library.upload_zip("demo.zip", endless())
-        assert received <= MAX_PACKED_BYTES + 2**20
+        assert received < 2 * MAX_PACKED_BYTES  # a connection holds some megabytes by itself
         assert held(root) == []
 
     async def test_a_bomb_that_says_its_size_is_refused(
-        self, library: LocalSkillLibrary, root: Path
+        self, library: SkillLibrary, root: Path
     ) -> None:
         await self.refuse(library, root, skill({"demo/zeros": bytes(5_000_000)}))
 
     async def test_a_bomb_that_lies_about_its_size_is_refused(
-        self, library: LocalSkillLibrary, root: Path
+        self, library: SkillLibrary, root: Path
     ) -> None:
         data = skill({"demo/zeros": bytes(5_000_000)})
         for lie in (1, 4_999_999, 5_000_001):
             lying = data.replace(struct.pack("<L", 5_000_000), struct.pack("<L", lie))
             await self.refuse(library, root, lying)
 
-    async def test_a_small_lie_is_refused_too(self, library: LocalSkillLibrary, root: Path) -> None:
+    async def test_a_small_lie_is_refused_too(self, library: SkillLibrary, root: Path) -> None:
         data = skill({"demo/text": "x" * 12_345})
         for lie in (1, 12_344, 12_346, 90_000):
             lying = data.replace(struct.pack("<L", 12_345), struct.pack("<L", lie))
             assert lying != data
             await self.refuse(library, root, lying)
 
-    async def test_overlapping_entries_are_refused(
-        self, library: LocalSkillLibrary, root: Path
-    ) -> None:
+    async def test_overlapping_entries_are_refused(self, library: SkillLibrary, root: Path) -> None:
         """Many names for the same packed bytes, as in the bombs that do not nest."""
         await self.refuse(library, root, overlap(skill({"demo/data": os.urandom(4_000)}), 50))
 
     async def test_a_broken_entry_leaves_the_old_version(
-        self, library: LocalSkillLibrary, root: Path
+        self, library: SkillLibrary, root: Path
     ) -> None:
         await upload(library, skill({"demo/old.md": "old"}))
         data = bytearray(skill({"demo/new.md": "n" * 50, "demo/z": os.urandom(500)}))
@@ -354,7 +356,7 @@ class TestRefusing:
         assert held(root) == ["demo", "demo/SKILL.md", "demo/old.md"]
 
     async def refuse(
-        self, library: LocalSkillLibrary, root: Path, data: bytes, file_name: str = "demo.zip"
+        self, library: SkillLibrary, root: Path, data: bytes, file_name: str = "demo.zip"
     ) -> None:
         with pytest.raises(BadRequestError):
             await upload(library, data, file_name)
@@ -397,7 +399,7 @@ SKILLS: dict[str, tuple[str | bytes | None, str]] = {
 
 class TestCatalog:
     async def test_valid_ones_come_first_then_by_name(
-        self, library: LocalSkillLibrary, root: Path
+        self, library: SkillLibrary, root: Path
     ) -> None:
         for slug, name in (("one", "zebra"), ("two", "Apple"), ("bad", None)):
             (root / slug).mkdir()
@@ -415,7 +417,7 @@ class TestCatalog:
 
     @pytest.mark.parametrize(("content", "reason"), SKILLS.values(), ids=SKILLS.keys())
     async def test_an_invalid_skill_says_why(
-        self, library: LocalSkillLibrary, root: Path, content: str | bytes | None, reason: str
+        self, library: SkillLibrary, root: Path, content: str | bytes | None, reason: str
     ) -> None:
         (root / "demo").mkdir()
         if content is not None:
@@ -426,7 +428,7 @@ class TestCatalog:
 
     @pytest.mark.timeout(5)
     async def test_odd_objects_neither_hang_nor_break_it(
-        self, library: LocalSkillLibrary, root: Path
+        self, library: SkillLibrary, root: Path
     ) -> None:
         def place(make: Callable[[Path], object], slug: str) -> None:
             (root / slug).mkdir()
@@ -445,7 +447,7 @@ class TestCatalog:
         ]
 
     async def test_reading_the_library_changes_nothing(
-        self, library: LocalSkillLibrary, root: Path
+        self, library: SkillLibrary, root: Path
     ) -> None:
         (root / "demo").mkdir()
         for name in ("SKILL.md", "._SKILL.md", ".DS_Store"):
