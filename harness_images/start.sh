@@ -28,7 +28,9 @@ main() {
   if [ -f "$launch/env" ]; then
     . "$launch/env"
   fi
-  cd "${CATTERY_WORK:-/work}"
+  if [ -d /work ]; then
+    cd /work
+  fi
   # The first process of a container has to collect what others leave behind, and to pass signals on.
   exec tini -- "$@"
 }
