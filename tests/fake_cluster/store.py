@@ -265,9 +265,9 @@ class Store:
             listener(change)
 
     def _check_quota(self, plural: str, namespace: str, name: str) -> None:
-        used = len(self.select(plural, namespace))
         for counted in QUOTA_NAMES[plural]:
             limit = self.quota.get(counted)
+            used = 0 if limit is None else len(self.select(plural, namespace))
             if limit is not None and used >= limit:
                 raise RefusalError(
                     403,
