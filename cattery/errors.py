@@ -81,11 +81,19 @@ class RateLimitedError(CatteryError):
 
 
 class UnavailableError(CatteryError):
-    """Something that we need is not there right now; the same call may succeed later."""
+    """Something that we need is not there right now; the same call may succeed later.
+
+    `retry_after` says in how many whole seconds, where that can be guessed.
+    """
 
     status = 503
     code = "unavailable"
     permanent = False
+    retry_after: int | None = None
+
+    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class SandboxError(CatteryError):
@@ -101,6 +109,12 @@ class SandboxSetupError(SandboxError):
 
     code = "sandbox_setup"
     permanent = True
+
+
+class SandboxWaitingError(SandboxError):
+    """A sandbox waits for something that is no failure, such as quota; ask again later."""
+
+    code = "sandbox_waiting"
 
 
 class HarnessError(CatteryError):
