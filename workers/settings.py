@@ -25,4 +25,4 @@ class WorkerSettings(BaseSettings):
     graceful_shutdown: timedelta = timedelta(seconds=5)
     """How long running activities get to hand over when the worker is asked to stop."""
     ready_file: Path | None = None
-    """Written once the worker polls, for whoever started it."""
+    """Touched every few seconds while the worker polls, for whoever started it."""

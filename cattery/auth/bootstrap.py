@@ -22,15 +22,19 @@ FIRST_ADMIN = "admin"
 PASSWORD_BYTES = 15
 
 
-def ensure_admin(database_url: str) -> str | None:
+def ensure_admin(database_url: str, *, password: str | None = None) -> str | None:
     """Make the user `admin` where there is no user at all; safe beside itself.
 
     Blocks; call it from a thread where an event loop runs.
 
+    Args:
+        database_url: where the users are.
+        password: the user's password; without it a random one is made.
+
     Returns:
-        The random password where the user was made just now, else `None`. It is stored nowhere.
+        The password where the user was made just now, else `None`. It is stored nowhere.
     """
-    return asyncio.run(_ensure_admin(database_url))
+    return asyncio.run(_ensure_admin(database_url, password or _random_password()))
 
 
 async def reset_password(database_url: str, username: str) -> str:
@@ -75,13 +79,12 @@ async def mint_token(
     return signer.sign(TokenClaims(user.user_id, auth_session_id), utc_now())
 
 
-async def _ensure_admin(database_url: str) -> str | None:
+async def _ensure_admin(database_url: str, password: str) -> str | None:
     database = _connect(database_url)
     try:
         async with database.read() as session:
             if await users.any_user_exists(session):
                 return None
-        password = _random_password()
         password_hash = await Passwords().hash(password)
         async with database.write() as session:
             await users.lock_first_user(session)

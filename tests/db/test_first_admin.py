@@ -29,6 +29,18 @@ async def test_four_starts_at_once_make_one_admin_with_one_password(
     assert await Passwords().verify(passwords[0], admin.password_hash)
 
 
+async def test_the_first_admin_can_be_given_a_password(
+    database: Database, database_url: str
+) -> None:
+    given = "a password that somebody chose"
+    assert await asyncio.to_thread(ensure_admin, database_url, password=given) == given
+    async with database.read() as session:
+        admin = await users.find_credentials(session, "admin")
+    assert admin is not None
+    assert await Passwords().verify(given, admin.password_hash)
+    assert await asyncio.to_thread(ensure_admin, database_url, password="another one") is None
+
+
 async def test_a_site_with_any_user_gets_no_admin(database: Database, database_url: str) -> None:
     async with database.write() as session:
         await users.create_user(session, "ada", "no password", is_admin=False)
