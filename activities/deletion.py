@@ -2,6 +2,7 @@
 
 from temporalio import activity
 
+from activities.file_managers import FileManagers
 from activities.heartbeat import heartbeating
 from cattery.db import purge
 from cattery.db.engine import Database
@@ -19,11 +20,17 @@ from cattery.temporal.messages import (
 
 
 class DeletionActivities:
-    """Deletes rows, and the workspaces that go with projects. All are safe to repeat."""
+    """Deletes rows, and the workspaces that go with projects. All are safe to repeat.
 
-    def __init__(self, database: Database, runtime: SandboxRuntime) -> None:
+    Where file managers hold the workspaces, they are ended first.
+    """
+
+    def __init__(
+        self, database: Database, runtime: SandboxRuntime, files: FileManagers | None = None
+    ) -> None:
         self._database = database
         self._runtime = runtime
+        self._files = files
 
     @activity.defn(name="deletion.purge_session")
     async def purge_session(self, ref: SessionRef) -> None:
@@ -64,6 +71,8 @@ class DeletionActivities:
         """Delete a project's files."""
         with translated_errors():
             async with heartbeating():
+                if self._files is not None:
+                    await self._files.end(ref.project_id)
                 await self._runtime.delete_workspace(ref.project_id)
 
     @activity.defn(name="deletion.purge_project")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from temporalio import activity
 
+from activities.file_managers import FileManagers
 from activities.heartbeat import heartbeating
 from cattery.auth.sandbox_tokens import hash_token, new_token
 from cattery.db.engine import Database
@@ -49,11 +50,13 @@ class SandboxActivities:
         runtime: SandboxRuntime,
         registry: Mapping[str, HarnessType],
         gateway_url: str,
+        files: FileManagers | None = None,
     ) -> None:
         self._database = database
         self._runtime = runtime
         self._registry = registry
         self._gateway_url = gateway_url
+        self._files = files
 
     @activity.defn(name="sandbox.load")
     async def load(self, ref: HarnessRef) -> SandboxFacts:
@@ -122,6 +125,8 @@ class SandboxActivities:
         with translated_errors():
             async with heartbeating():
                 await self._runtime.remove(ref.harness_id)
+                if self._files is not None:
+                    await self._files.remove_home(ref.harness_id)
 
     async def _with_log(self, note: FailureNote) -> str:
         log = await self._runtime.read_log(note.harness_id, lines=LOG_LINES)

@@ -14,7 +14,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cattery.db.outages import is_database_outage
-from cattery.errors import CatteryError, RateLimitedError
+from cattery.errors import CatteryError, RateLimitedError, UnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +72,7 @@ async def _render_own_error(_: HTTPConnection, error: Exception) -> JSONResponse
     if not isinstance(error, CatteryError):
         raise error
     headers: dict[str, str] = {}
-    if isinstance(error, RateLimitedError):
+    if isinstance(error, RateLimitedError | UnavailableError) and error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"

@@ -23,6 +23,22 @@ class Lifecycles(Protocol):
     async def stop_sandbox(self, harness_id: HarnessId) -> None:
         """Stop a sandbox and return when it has ended; its address is forgotten."""
 
+    async def ensure_file_manager(
+        self, project_id: ProjectId | None, *, lost: int | None = None
+    ) -> None:
+        """Have a project's file manager, or the skills', and return when it answers.
+
+        Args:
+            project_id: whose; `None` for the skills.
+            lost: the generation of one that did not answer; it is looked at, and replaced.
+
+        Raises:
+            UnavailableError: it could not be started; the message says why.
+        """
+
+    async def capture_log(self, harness_id: HarnessId, lines: int) -> None:
+        """Have a worker read a harness's log into its row, and return when it is there."""
+
     async def delete_harness(self, harness_id: HarnessId) -> None:
         """Begin the deletion of a harness whose row says `deleting_at`."""
 

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import override
 
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
+    WorkflowFailureError,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
@@ -25,7 +27,10 @@ from cattery.ids import HarnessId, ProjectId, PromptId, SessionId, UserId
 from cattery.temporal import messages, naming
 from cattery.temporal.messages import (
     AnswerRef,
+    FileManagerInput,
+    FileManagerWish,
     HarnessSandboxInput,
+    LogCaptureInput,
     ProjectRef,
     PromptRef,
     SessionInput,
@@ -39,6 +44,9 @@ _AGAIN = WorkflowIDConflictPolicy.USE_EXISTING
 PATIENCE = 30.0
 """Seconds that a workflow may take to do something that a person waits for. It has no worker, or
 its worker is overloaded, where it takes longer."""
+_START_PATIENCE = 300.0
+"""Seconds for a file manager to start; who waits for a person gives up long before."""
+_LOG_PATIENCE = timedelta(seconds=10)
 
 
 class TemporalLifecycles(Lifecycles):
@@ -78,6 +86,49 @@ class TemporalLifecycles(Lifecycles):
                     static_summary="sandbox of a harness",
                 ),
             )
+
+    @override
+    async def ensure_file_manager(
+        self, project_id: ProjectId | None, *, lost: int | None = None
+    ) -> None:
+        try:
+            async with _reachable(), asyncio.timeout(_START_PATIENCE):
+                await self._client.execute_update_with_start_workflow(
+                    messages.ENSURE_FILE_MANAGER,
+                    FileManagerWish(lost=lost),
+                    start_workflow_operation=WithStartWorkflowOperation(
+                        messages.FILE_MANAGER,
+                        FileManagerInput(project_id=project_id),
+                        id=naming.file_manager_workflow(project_id),
+                        task_queue=naming.ORCHESTRATION_QUEUE,
+                        id_conflict_policy=_AGAIN,
+                        static_summary="file manager of a project" if project_id else "skills",
+                    ),
+                )
+        except WorkflowUpdateFailedError as error:
+            reason = getattr(error.cause, "message", "")
+            whose = "this project" if project_id else "the skills library"
+            raise UnavailableError(
+                f"The file manager of {whose} could not be started. {reason}".strip()
+            ) from error
+
+    @override
+    async def capture_log(self, harness_id: HarnessId, lines: int) -> None:
+        try:
+            async with _reachable():
+                await self._client.execute_workflow(
+                    messages.LOG_CAPTURE,
+                    LogCaptureInput(harness_id=harness_id, lines=lines),
+                    id=naming.log_capture_workflow(harness_id),
+                    task_queue=naming.ORCHESTRATION_QUEUE,
+                    id_conflict_policy=_AGAIN,
+                    execution_timeout=min(timedelta(seconds=self._patience), _LOG_PATIENCE),
+                    static_summary="log of a harness",
+                )
+        except WorkflowFailureError as error:
+            raise UnavailableError(
+                "The log of this harness cannot be read right now. Try again in a moment."
+            ) from error
 
     @override
     async def delete_harness(self, harness_id: HarnessId) -> None:

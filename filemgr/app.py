@@ -20,7 +20,8 @@ from cattery.files.local_tree import LocalTree
 from cattery.files.port import FileTree, OpenedFile, SkillLibrary
 from cattery.files.streams import FOLDER_MODE
 from filemgr.homes import Homes, is_home
-from filemgr.replies import explain_errors, guarding, read_json, reply
+from filemgr.replies import read_json, reply
+from filemgr.server import RUNNING, create_guarded_app
 
 MOUNT_POINT: Final = "/work"
 """Where sandboxes see the workspace, for absolute links that agents make in it."""
@@ -61,9 +62,9 @@ def build_app(
     homes: Homes | None = None,
 ) -> web.Application:
     """Build the application for what lies on a volume."""
-    app = web.Application(middlewares=[explain_errors, guarding(token)])
+    app = create_guarded_app(token)
     app.router.add_get(wire.HEALTH, _answer_health)
-    app.router.add_get(wire.READY, _answer_health)
+    app.router.add_get(wire.READY, _answer_readiness)
     _add_tree(app, tree)
     if library is not None:
         _add_skills(app, library)
@@ -83,6 +84,11 @@ def prepare_folder(folder: Path) -> None:
 
 async def _answer_health(_: web.Request) -> web.Response:
     return web.json_response({"status": "ok"})
+
+
+async def _answer_readiness(request: web.Request) -> web.Response:
+    """Tell how many others are being served, for whoever wants to stop this."""
+    return web.json_response({"running": request.app[RUNNING].count - 1})
 
 
 def _add_tree(app: web.Application, tree: FileTree) -> None:

@@ -23,8 +23,8 @@ from aiohttp import web
 
 from cattery.errors import BadRequestError
 from cattery.files.remote_wire import TOKEN_VARIABLE
-from filemgr.replies import explain_errors, guarding, read_json, reply
-from filemgr.server import serve
+from filemgr.replies import read_json, reply
+from filemgr.server import create_guarded_app, serve
 
 DEFAULT_TIMEOUT: Final = 3.0
 MAX_TIMEOUT: Final = 30.0
@@ -111,7 +111,7 @@ async def check(targets: Sequence[Target], timeout: float) -> list[Result]:
 def create_app(token: str, results: Sequence[Result] = ()) -> web.Application:
     """Build the application; `results` are those of checks that were made before."""
     routes = _Routes(results)
-    app = web.Application(middlewares=[explain_errors, guarding(token)])
+    app = create_guarded_app(token)
     app.router.add_get("/healthz", routes.answer_health)
     app.router.add_get("/results", routes.show)
     app.router.add_post("/check", routes.check)

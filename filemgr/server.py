@@ -1,4 +1,4 @@
-"""Serves one application on one port until the process is told to stop."""
+"""Applications with one guard, each served on one port until the process is told to stop."""
 
 import asyncio
 import signal
@@ -11,9 +11,18 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from cattery.files.remote_wire import MAX_REQUEST_LINE
+from filemgr.replies import explain_errors, guarding
 
 STOP_PATIENCE: Final = timedelta(seconds=20)
 """What running requests get to end by themselves; a pod is killed after 30 seconds."""
+
+
+def create_guarded_app(token: str) -> web.Application:
+    """Make an application without routes that asks everybody for the token."""
+    running = RunningRequests()
+    app = web.Application(middlewares=[running.watch, explain_errors, guarding(token)])
+    app[RUNNING] = running
+    return app
 
 
 async def serve(
@@ -22,7 +31,7 @@ async def serve(
     """Serve until SIGTERM or SIGINT; then take no more requests and let those that run end.
 
     Args:
-        app: the application.
+        app: made by `create_guarded_app`.
         host: address to listen on.
         port: port; 0 is any free one.
         ready: told the port once connections are accepted.
@@ -31,8 +40,6 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    running = _RunningRequests()
-    app.middlewares.insert(0, running.count)
     runner = create_runner(app)
     await runner.setup()
     try:
@@ -42,7 +49,7 @@ async def serve(
             ready(runner.addresses[0][1])
         await stop.wait()
         await site.stop()
-        await running.drain(STOP_PATIENCE)
+        await app[RUNNING].drain(STOP_PATIENCE)
     finally:
         await runner.cleanup()
 
@@ -52,14 +59,14 @@ def create_runner(app: web.Application) -> web.AppRunner:
     return web.AppRunner(app, access_log=None, max_line_size=MAX_REQUEST_LINE, shutdown_timeout=1.0)
 
 
-class _RunningRequests:
-    """Waits for requests to end. A server that shuts down does not: it drops what they still send.
+class RunningRequests:
+    """Counts requests and waits for their end. A server that shuts down drops what they still send.
 
     See `data_received` and `close` of aiohttp's `RequestHandler`.
     """
 
     def __init__(self) -> None:
-        self._count = 0
+        self.count = 0
         self._none = asyncio.Event()
         self._none.set()
 
@@ -70,13 +77,16 @@ class _RunningRequests:
                 await self._none.wait()
 
     @web.middleware
-    async def count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Know of a request for as long as it runs."""
-        self._count += 1
+        self.count += 1
         self._none.clear()
         try:
             return await handler(request)
         finally:
-            self._count -= 1
-            if not self._count:
+            self.count -= 1
+            if not self.count:
                 self._none.set()
+
+
+RUNNING = web.AppKey("running", RunningRequests)

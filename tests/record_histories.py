@@ -3,7 +3,8 @@
     python tests/record_histories.py
 
 Starts PostgreSQL, Temporal and a worker with the scripted harness, and writes
-`tests/replay/histories/<workflow type>.<what happened>.json`. What names a machine (identities,
+`tests/replay/histories/<workflow type>.<what happened>.json`; with the names of stories as
+arguments, such as `live_file_manager`, only theirs. What names a machine (identities,
 hosts in the names of sticky queues, stack traces) is left out or replaced. Record again after a
 change of a workflow that breaks running ones, and say so in the commit.
 """
@@ -14,8 +15,9 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -26,6 +28,7 @@ from temporalio.testing import WorkflowEnvironment
 from cattery.db import sessions, users
 from cattery.db.migrate import upgrade
 from cattery.db.states import HarnessStatus
+from cattery.errors import UnavailableError
 from cattery.events.model import Answer, EventType
 from cattery.ids import HarnessId, ProjectId, SessionId, UserId
 from cattery.jsontypes import Json
@@ -35,6 +38,7 @@ from cattery.temporal.schedules import ensure_search_attributes
 from tests.conftest import fresh_database
 from tests.postgres_server import running_postgres
 from tests.scripted_type import SCRIPTED
+from tests.workflows.file_managers import cluster_on
 from tests.workflows.parts import (
     Platform,
     Registry,
@@ -196,6 +200,51 @@ async def live_sweep(given: Furnished) -> dict[str, str]:
     return {"sweep.nothing-lost": "sweep"}
 
 
+async def live_file_manager(given: Furnished) -> dict[str, str]:
+    platform, project = given.platform, given.project
+    async with cluster_on(platform, idle=timedelta(seconds=20)) as cluster:
+        tree = cluster.access.workspace_files(project)
+        await tree.make_folder("", "docs")
+        await cluster.managers.kill(project)
+        await tree.list_folder("")
+        await platform.lifecycles.ensure_file_manager(project, lost=1)
+        await cluster.access.read_log(given.harness)
+        await asyncio.sleep(3)  # so that it looks once and finds it used
+        handle = platform.client.get_workflow_handle(naming.file_manager_workflow(project))
+        await handle.execute_update(messages.STOP_FILE_MANAGER)
+        await handle.result()
+    return {
+        "file-manager.lost-replaced-stopped": naming.file_manager_workflow(project),
+        "log-capture.read": naming.log_capture_workflow(given.harness),
+    }
+
+
+async def live_unused_file_manager(given: Furnished) -> dict[str, str]:
+    async with cluster_on(given.platform, idle=timedelta(seconds=1)) as cluster:
+        await cluster.access.skills().catalog()
+        workflow_id = naming.file_manager_workflow(None)
+        await given.platform.client.get_workflow_handle(workflow_id).result()
+    return {"file-manager.unused": workflow_id}
+
+
+async def live_stopped_file_manager(given: Furnished) -> dict[str, str]:
+    platform, project = given.platform, given.project
+    async with cluster_on(platform) as cluster:
+        cluster.managers.refusal = "There is no room."
+        with suppress(UnavailableError):
+            await cluster.access.workspace_files(project).list_folder("")
+        cluster.managers.refusal = None
+        cluster.managers.gate.clear()
+        looking = asyncio.create_task(cluster.access.workspace_files(project).list_folder(""))
+        await asyncio.sleep(2)
+        workflow_id = naming.file_manager_workflow(project)
+        handle = platform.client.get_workflow_handle(workflow_id)
+        await handle.execute_update(messages.STOP_FILE_MANAGER)
+        await asyncio.gather(looking, return_exceptions=True)
+        await handle.result()
+    return {"file-manager.failed-then-stopped-in-start": workflow_id}
+
+
 STORIES: list[tuple[Story, Registry]] = [
     (live_turns, SCRIPTED),
     (live_losses, SCRIPTED),
@@ -206,7 +255,13 @@ STORIES: list[tuple[Story, Registry]] = [
     (live_deletion_of_session, SCRIPTED),
     (live_deletion_of_user, SCRIPTED),
     (live_sweep, SCRIPTED),
+    (live_file_manager, SCRIPTED),
+    (live_unused_file_manager, SCRIPTED),
+    (live_stopped_file_manager, SCRIPTED),
 ]
+
+WITH_WORKER = frozenset({live_file_manager, live_unused_file_manager, live_stopped_file_manager})
+"""Stories that host the workers themselves."""
 
 
 async def record() -> None:
@@ -224,7 +279,8 @@ async def record() -> None:
         )
         await ensure_search_attributes(environment.client)
         HISTORIES.mkdir(parents=True, exist_ok=True)
-        for number, (story, registry) in enumerate(STORIES):
+        wanted = [one for one in STORIES if one[0].__name__ in sys.argv[1:]] or STORIES
+        for number, (story, registry) in enumerate(wanted):
             with fresh_database(server, f"story_{number}") as url:
                 upgrade(url)
                 home = folder / f"home-{number}"
@@ -232,7 +288,10 @@ async def record() -> None:
 
 
 async def tell(client: Client, url: str, home: Path, story: Story, registry: Registry) -> None:
-    async with platform_on(client, url, home, registry) as platform, worker_on(platform):
+    async with AsyncExitStack() as stack:
+        platform = await stack.enter_async_context(platform_on(client, url, home, registry))
+        if story not in WITH_WORKER:
+            await stack.enter_async_context(worker_on(platform))
         user = await platform.make_user()
         project = await platform.make_project(user)
         harness = await platform.make_harness(project, user)

@@ -13,7 +13,9 @@ from temporalio.worker import Worker
 
 from activities.connections import HarnessConnections
 from activities.deletion import DeletionActivities
+from activities.file_managers import FileManagerActivities, FileManagers
 from activities.lifecycles import LifecycleActivities
+from activities.logs import LogActivities
 from activities.sandboxes import SandboxActivities
 from activities.sweep import SweepActivities
 from activities.turn_run import TurnServices
@@ -21,8 +23,13 @@ from activities.turns import TurnActivities
 from cattery.db.engine import Database
 from cattery.events.appender import EventAppender
 from cattery.harnesses.port import HarnessType
-from cattery.sandboxes.port import SandboxRuntime
-from cattery.temporal.naming import ORCHESTRATION_QUEUE, SANDBOX_QUEUE, SESSIONS_QUEUE
+from cattery.sandboxes.port import FileManagerRuntime, SandboxRuntime
+from cattery.temporal.naming import (
+    FILES_QUEUE,
+    ORCHESTRATION_QUEUE,
+    SANDBOX_QUEUE,
+    SESSIONS_QUEUE,
+)
 from workers.settings import WorkerSettings
 from workflows.deletion import (
     HarnessDeletionWorkflow,
@@ -30,7 +37,9 @@ from workflows.deletion import (
     SessionDeletionWorkflow,
     UserDeletionWorkflow,
 )
+from workflows.file_manager import FileManagerWorkflow
 from workflows.harness_sandbox import HarnessSandboxWorkflow
+from workflows.log_capture import LogCaptureWorkflow
 from workflows.session import SessionWorkflow
 from workflows.sweep import SweepWorkflow
 
@@ -41,6 +50,8 @@ ORCHESTRATION_WORKFLOWS: Sequence[type] = (
     ProjectTeardownWorkflow,
     UserDeletionWorkflow,
     SweepWorkflow,
+    FileManagerWorkflow,
+    LogCaptureWorkflow,
 )
 ALL_WORKFLOWS: Sequence[type] = (*ORCHESTRATION_WORKFLOWS, SessionWorkflow)
 """Every workflow, for the replay of recorded histories too."""
@@ -51,13 +62,18 @@ HEARTBEAT_THROTTLE = timedelta(seconds=4)
 
 @dataclass(frozen=True, slots=True)
 class WorkerParts:
-    """What the activities of one process work with."""
+    """What the activities of one process work with.
+
+    `files` makes file managers where files are not simply there: on a cluster.
+    """
 
     client: Client
     database: Database
     runtime: SandboxRuntime
     registry: Mapping[str, HarnessType]
     gateway_url: str
+    files: FileManagerRuntime | None = None
+    file_manager_idle: timedelta = timedelta(minutes=10)
 
 
 @asynccontextmanager
@@ -91,8 +107,11 @@ def create_workers(
 ) -> list[Worker]:
     """Make the worker of each queue; none polls before it is run."""
     turns = TurnActivities(services)
-    sandboxes = SandboxActivities(parts.database, parts.runtime, parts.registry, parts.gateway_url)
-    deletion = DeletionActivities(parts.database, parts.runtime)
+    files = None if parts.files is None else FileManagers(parts.client, parts.database)
+    sandboxes = SandboxActivities(
+        parts.database, parts.runtime, parts.registry, parts.gateway_url, files
+    )
+    deletion = DeletionActivities(parts.database, parts.runtime, files)
     lifecycles = LifecycleActivities(parts.client)
     sweep = SweepActivities(parts.database, parts.runtime, parts.client)
     return [
@@ -157,4 +176,31 @@ def create_workers(
             default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             graceful_shutdown_timeout=settings.graceful_shutdown,
         ),
+        *_create_files_workers(parts, settings),
+    ]
+
+
+def _create_files_workers(parts: WorkerParts, settings: WorkerSettings) -> list[Worker]:
+    """Make the worker of what the HTTP process cannot do itself on a cluster; none elsewhere."""
+    if parts.files is None:
+        return []
+    managers = FileManagerActivities(parts.database, parts.files, idle=parts.file_manager_idle)
+    logs = LogActivities(parts.database, parts.runtime)
+    return [
+        Worker(
+            parts.client,
+            task_queue=FILES_QUEUE,
+            activities=[
+                managers.load,
+                managers.ensure,
+                managers.is_idle,
+                managers.stop,
+                managers.fail,
+                logs.capture,
+            ],
+            max_concurrent_activities=settings.turns,
+            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            graceful_shutdown_timeout=settings.graceful_shutdown,
+        )
     ]

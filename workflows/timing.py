@@ -85,3 +85,17 @@ TITLE: ActivityOptions = {
     "retry_policy": RetryPolicy(maximum_attempts=1),
 }
 """A title that does not come is no loss."""
+
+LOOK: ActivityOptions = {
+    **PROVISION,
+    "start_to_close_timeout": timedelta(seconds=60),
+    "retry_policy": RetryPolicy(maximum_attempts=1),
+}
+"""One try to adopt what does not seem to answer; where it fails, there is a new start."""
+
+LOG: ActivityOptions = {
+    "start_to_close_timeout": timedelta(seconds=10),
+    "schedule_to_close_timeout": timedelta(seconds=15),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=300), maximum_attempts=2),
+}
+"""Somebody waits for a log, and takes the stored one where this fails."""

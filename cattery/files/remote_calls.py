@@ -50,6 +50,22 @@ class AddressSource(Protocol):
         """Return another address than one that did not answer; raises as `find` does."""
 
 
+class OneAddress:
+    """The address of one start of a file manager, for whoever will have no other."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    async def find(self) -> Address:
+        """Return the address."""
+        return self._address
+
+    async def replace(self, lost: Address) -> Address:
+        """Raise: there is no other."""
+        del lost
+        raise LostError
+
+
 class LostError(UnavailableError):
     """The file manager was not reached; nothing happened there."""
 

@@ -122,6 +122,12 @@ async def keep_homes(calls: RemoteCalls, harness_ids: Collection[HarnessId]) -> 
     return answer
 
 
+async def count_running(calls: RemoteCalls) -> int:
+    """Return how many other requests the file manager is serving."""
+    answer: dict[str, int] = orjson.loads(await calls.read(wire.READY))
+    return answer["running"]
+
+
 def _read[T](adapter: TypeAdapter[T], answer: bytes) -> T:
     try:
         return adapter.validate_json(answer)

@@ -19,11 +19,15 @@ PROJECT_TEARDOWN = "project-teardown"
 USER_DELETION = "user-deletion"
 SESSION_DELETION = "session-deletion"
 SWEEP = "sweep"
+FILE_MANAGER = "file-manager"
+LOG_CAPTURE = "log-capture"
 ENSURE_READY = "ensure_ready"
 STOP_SANDBOX = "stop"
 DELETE_SANDBOX = "delete"
 START_SANDBOX = "start"
 SANDBOX_LOST = "lost"
+ENSURE_FILE_MANAGER = "ensure"
+STOP_FILE_MANAGER = "stop"
 SUBMIT_PROMPT = "submit_prompt"
 OPEN_SESSION = "open"
 CLOSE_SESSION = "close"
@@ -84,6 +88,54 @@ class SandboxFacts(_Message):
     generation: int = 0
     ready: bool = False
     name: str = ""
+
+
+class FileManagerInput(_Message):
+    """Starts the entity of a file manager: a project's, or without a project the skills'."""
+
+    project_id: ProjectId | None = None
+
+
+class FileManagerWish(_Message):
+    """Asks for a file manager; `lost` is the generation of one that did not answer, if any."""
+
+    lost: int | None = None
+
+
+class FileManagerTask(_Message):
+    """One start of a file manager."""
+
+    project_id: ProjectId | None
+    generation: int
+
+
+class FileManagerFailure(_Message):
+    """Why a generation of a file manager failed."""
+
+    project_id: ProjectId | None
+    generation: int
+    message: Sentence
+
+
+class FileManagerReady(_Message):
+    """The file manager of a generation answers."""
+
+    generation: int
+
+
+class FileManagerState(_Message):
+    """What the entity of a file manager starts from, and how often it looks for its use."""
+
+    generation: int = 0
+    ready: bool = False
+    look_seconds: float = 60.0
+
+
+class LogCaptureInput(_Message):
+    """Asks for the last lines of a harness's log, which a worker brings to its row."""
+
+    harness_id: HarnessId
+    lines: int
 
 
 class SessionInput(_Message):

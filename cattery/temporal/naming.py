@@ -8,6 +8,8 @@ ORCHESTRATION_QUEUE = "orch"
 """Sandbox and deletion workflows and the activities that touch rows."""
 SANDBOX_QUEUE = "sandboxes"
 """Activities that make and end sandboxes, rate-limited on their own."""
+FILES_QUEUE = "files"
+"""Activities of file managers and logs: apart, so that a sandbox's end can wait for one of them."""
 
 SWEEP_SCHEDULE = "sweep"
 
@@ -40,3 +42,13 @@ def user_deletion_workflow(user_id: UserId) -> str:
 def session_deletion_workflow(session_id: SessionId) -> str:
     """Name the deletion of a session."""
     return f"session-deletion/{session_id}"
+
+
+def file_manager_workflow(project_id: ProjectId | None) -> str:
+    """Name the entity that owns a project's file manager, or without a project the skills'."""
+    return f"file-manager/{project_id or 'skills'}"
+
+
+def log_capture_workflow(harness_id: HarnessId) -> str:
+    """Name the reading of a harness's log."""
+    return f"log-capture/{harness_id}"

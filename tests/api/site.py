@@ -52,6 +52,16 @@ class RecordedLifecycles(Lifecycles):
         self._note("stop_sandbox", str(harness_id))
 
     @override
+    async def ensure_file_manager(
+        self, project_id: ProjectId | None, *, lost: int | None = None
+    ) -> None:
+        self._note("ensure_file_manager", str(project_id), lost)
+
+    @override
+    async def capture_log(self, harness_id: HarnessId, lines: int) -> None:
+        self._note("capture_log", str(harness_id), lines)
+
+    @override
     async def delete_harness(self, harness_id: HarnessId) -> None:
         self._note("delete_harness", str(harness_id))
 

@@ -5,27 +5,13 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from cattery.errors import UnavailableError
 from cattery.files.port import FileTree, SkillLibrary
-from cattery.files.remote_calls import Address, RemoteCalls, open_session
+from cattery.files.remote_calls import Address, OneAddress, RemoteCalls, open_session
 from filemgr.app import build_app
 from filemgr.homes import Homes
 from filemgr.server import create_runner
 
 TOKEN = "the token of this file manager"
-
-
-class OneAddress:
-    """The address of a file manager that is never started again."""
-
-    def __init__(self, address: Address) -> None:
-        self._address = address
-
-    async def find(self) -> Address:
-        return self._address
-
-    async def replace(self, lost: Address) -> Address:
-        raise UnavailableError(f"Nothing answers at {lost.base_url}.")
 
 
 @asynccontextmanager

@@ -25,7 +25,13 @@ from cattery.files import remote_wire as wire
 from cattery.files.local_tree import LocalTree
 from cattery.files.port import FileTree, Placed
 from cattery.files.remote_calls import Address, RemoteCalls, open_session
-from cattery.files.remote_tree import RemoteSkillLibrary, RemoteTree, keep_homes, remove_home
+from cattery.files.remote_tree import (
+    RemoteSkillLibrary,
+    RemoteTree,
+    count_running,
+    keep_homes,
+    remove_home,
+)
 from cattery.ids import HarnessId, new_id
 from filemgr.app import build_app
 from filemgr.homes import Homes
@@ -109,6 +115,7 @@ class TestProcess:
             tree = RemoteTree(calls)
             upload = asyncio.create_task(tree.upload("", "big", slow(), max_bytes=10**6))
             await started.wait()
+            assert await count_running(calls) == 1
             process.send_signal(signal.SIGTERM)
             await asyncio.sleep(0.2)
             stopping.set()
