@@ -17,7 +17,8 @@ Cut           `hook`: awaited at each `Moment`, before and after every mutating 
               now: `kill()` is called, the caller gets no answer. `moments` has those that passed:
               run once to count them, then once for each.
 Watches       `drop_watches()`, `expire_watches()` (410, the past is forgotten), `silence_watches()`
-              (open ones stay open and say nothing more); each takes one kind, or means all
+              (open ones stay open and say nothing more); each takes one kind, or means all.
+              `bookmark_seconds`, and `watch_seconds` after which the server ends any watch
 Pods          `script_pods(PodScript(image_error="…"), name="cattery-*")`: where they get stuck;
               `script_pods(PodScript())` lets them go on
 Break pods    `evict`, `fail_pod`, `kill_container(oom=…)`, `delete_pod`, `lose_node`, `find_node`
@@ -184,7 +185,7 @@ class FakeCluster(ApiServer):
         async with asyncio.timeout(timeout):
             while not look():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.store.wait_for_change(), 0.02)
+                    await asyncio.wait_for(self.store.next_change.wait(), 0.02)
 
     def count(self, verb: str, plural: str, name: str = "*") -> int:
         """Count calls of a kind, the failed ones too."""

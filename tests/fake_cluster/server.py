@@ -44,6 +44,7 @@ class ApiServer:
         self.allowed: set[tuple[str, str]] | None = None
         self.token: str | None = None
         self.bookmark_seconds = 0.2
+        self.watch_seconds = 1800.0
         self.logs: dict[tuple[str, bool], str] = {}
         self._pages: dict[str, tuple[int, list[Raw]]] = {}
 
@@ -202,7 +203,7 @@ class ApiServer:
         version = watch.request.match_info.get("version")
         selector = query.get("labelSelector", "")
         loop = asyncio.get_running_loop()
-        ends_at = loop.time() + float(query.get("timeoutSeconds", "1800"))
+        ends_at = loop.time() + min(float(query.get("timeoutSeconds", "1800")), self.watch_seconds)
         begin = int(query.get("resourceVersion") or "0")
         if begin == 0:
             begin = self.store.version
@@ -212,15 +213,16 @@ class ApiServer:
             watch.expired = True
         bookmark_at = loop.time() + self.bookmark_seconds
         while not watch.expired and loop.time() < ends_at:
-            changed = asyncio.ensure_future(self.store.wait_for_change())
+            changed = self.store.next_change
             for change in self.store.changes_after(begin, plural):
                 begin = change.version
                 seen = _see(change, namespace, selector)
                 if seen and not watch.silent:
                     await response.write(_line(seen, to_served(change.after, version)))
             wait = min(bookmark_at, ends_at) - loop.time()
-            await asyncio.wait({changed}, timeout=max(wait, 0.001))
-            changed.cancel()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(wait, 0.001)):
+                    await changed.wait()
             if loop.time() >= bookmark_at and query.get("allowWatchBookmarks"):
                 bookmark_at = loop.time() + self.bookmark_seconds
                 if not watch.silent:

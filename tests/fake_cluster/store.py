@@ -123,8 +123,10 @@ class Store:
             start -= 1
         return (c for c in self.history[start:] if c.plural == plural)
 
-    async def wait_for_change(self) -> None:
-        await self._changed.wait()
+    @property
+    def next_change(self) -> asyncio.Event:
+        """What is set by the next change from now."""
+        return self._changed
 
     def on_change(self, listener: Callable[[Change], None]) -> None:
         self._listeners.append(listener)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cattery.jsontypes import JsonObject
 from cattery.sandboxes.kubernetes.api import ClusterApi, Patience
+from cattery.sandboxes.kubernetes.watching import WatchTiming
 from cattery.settings import KubernetesSettings
 from tests.fake_cluster.cluster import NAMESPACE, FakeCluster
 
@@ -17,8 +18,17 @@ IMPATIENT = Patience(
     longest_delay=timedelta(milliseconds=20),
     connect=timedelta(milliseconds=500),
     answer=timedelta(milliseconds=150),
+    watch_grace=timedelta(milliseconds=200),
 )
 """The same policy, a hundred times as fast."""
+
+RESTLESS = WatchTiming(
+    lasting=timedelta(seconds=1),
+    brief=timedelta(milliseconds=20),
+    first_delay=timedelta(milliseconds=2),
+    longest_delay=timedelta(milliseconds=20),
+)
+"""Watches that are renewed as often as the API allows: it counts in whole seconds."""
 
 
 @asynccontextmanager

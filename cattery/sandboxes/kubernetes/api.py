@@ -5,7 +5,7 @@ are v1beta1 here whatever the cluster serves (`discovery`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -40,8 +40,6 @@ PAGE: Final = 500
 LIST_TRIES: Final = 3
 """Times that a list is begun again because its next page is no longer there."""
 MAX_LOG_BYTES: Final = 1024 * 1024
-WATCH_GRACE: Final = timedelta(seconds=5)
-"""What a watch may last over the time that the server was asked to end it after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +202,7 @@ class ClusterApi:
         labels: str = "",
         resource_version: str,
         lasting: timedelta,
-    ) -> AsyncIterator[WatchLine]:
+    ) -> AsyncGenerator[WatchLine, None]:
         """Tell of every change after a version, in one request, until the server ends it.
 
         Args:
@@ -220,16 +218,17 @@ class ClusterApi:
         """
         dialect = await self._dialect_of(kind)
         attempt = self._attempt("watch", kind)
+        seconds = max(1, round(lasting.total_seconds()))
         query = {
             "watch": "1",
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version,
-            "timeoutSeconds": str(max(1, round(lasting.total_seconds()))),
+            "timeoutSeconds": str(seconds),
         }
         if labels:
             query["labelSelector"] = labels
         request = Request(attempt, "GET", self._path(kind, dialect), query)
-        async with self._transport.open(request, lasting=lasting + WATCH_GRACE) as lines:
+        async with self._transport.open(request, lasting=timedelta(seconds=seconds)) as lines:
             async for line in lines:
                 yield _read_line(attempt, dialect, line)
 

@@ -48,6 +48,7 @@ class Patience:
             reading a log from a node that is gone.
         first_delay: of a back-off that doubles up to `longest_delay`, with jitter.
         connect: for a connection; `answer`: for the whole of one request but a watch.
+        watch_grace: that a watch may last over the time after which the server was to end it.
     """
 
     total: timedelta = timedelta(seconds=90)
@@ -56,6 +57,7 @@ class Patience:
     longest_delay: timedelta = timedelta(seconds=10)
     connect: timedelta = timedelta(seconds=3)
     answer: timedelta = timedelta(seconds=10)
+    watch_grace: timedelta = timedelta(seconds=5)
 
     def delay(self, tries: int) -> float:
         """Return the seconds to wait after a number of tries that failed."""
@@ -172,13 +174,13 @@ class Transport:
     async def open(
         self, request: Request, *, lasting: timedelta
     ) -> AsyncIterator[aiohttp.StreamReader]:
-        """Send once and read the answer as it comes, for no longer than `lasting`.
+        """Send once and read the answer as it comes, which ends by itself after `lasting`.
 
         Raises:
             SandboxError: it was refused, or the connection failed, then or later.
         """
         try:
-            response = await self._request(request, lasting)
+            response = await self._request(request, lasting + self._patience.watch_grace)
             try:
                 if response.status >= 300:
                     raise refuse(
