@@ -4,9 +4,11 @@
 #   /opt/cattery/start PROGRAM ARGUMENT...
 #
 # The launch secret is mounted at /run/cattery: `env` has lines `export NAME='value'`, `home/` the
-# files that belong beneath HOME, `links` lines `path<tab>target` of symbolic links there. Each may be
-# missing. HOME outlives the container and belongs to the agent: whatever stands in the way is taken
-# away, a folder is set aside under another name. Safe to repeat, as a restarted container does.
+# files that belong beneath HOME, `links` lines `path<tab>target` of symbolic links there. Each may
+# be missing. The program starts in /work, or where CATTERY_WORK says.
+#
+# HOME outlives the container and belongs to the agent: whatever stands in the way is taken away, a
+# folder is set aside under another name. Safe to repeat, as a restarted container does.
 set -eu
 
 launch=${CATTERY_LAUNCH:-/run/cattery}
@@ -28,9 +30,8 @@ main() {
   if [ -f "$launch/env" ]; then
     . "$launch/env"
   fi
-  if [ -d /work ]; then
-    cd /work
-  fi
+  work=${CATTERY_WORK:-/work}
+  cd "$work" || fail "the folder $work cannot be entered. Is its volume mounted?"
   # The first process of a container has to collect what others leave behind, and to pass signals on.
   exec tini -- "$@"
 }

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Builds Cattery's images from this clone; `make images` calls it. Prints their names and sizes.
+#
+#   scripts/images.sh [NAME...]    opencode, filemgr and server, or those that are named
+#
+#   TAG=…          tag of all of them; without it `git describe`
+#   REGISTRY=…     what stands before their names, such as registry.example.com/cattery/
+#   IMAGE_BUILD=…  a command in place of docker that takes `build -t NAME DIR -f FILE --build-arg N=V`
+#                  and loads what it built where it is needed
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'images: %s\n' "$*" >&2; }
+fail() { say "$*"; exit 1; }
+
+main() {
+  local names=("$@") name image tag started
+  [ "${#names[@]}" -gt 0 ] || names=(opencode filemgr server)
+  tag="${TAG:-$(describe)}"
+  if [ -z "${IMAGE_BUILD:-}" ] && ! docker version >/dev/null 2>&1; then
+    fail "docker is not installed, or its engine cannot be reached. Install and start it, or name another builder: IMAGE_BUILD=/path/to/image make images"
+  fi
+  for name in "${names[@]}"; do
+    [ -f "harness_images/$name/Dockerfile" ] || fail "there is no image named $name; they are opencode, filemgr and server"
+    image="${REGISTRY:-}cattery-$name:$tag"
+    started=$SECONDS
+    say "building $image"
+    build "$image" "harness_images/$name/Dockerfile" "$tag"
+    printf '%-60s %8s   %d s\n' "$image" "$(size_of "$image")" "$((SECONDS - started))"
+  done
+}
+
+# describe: the version of this clone, as a tag may be spelt.
+describe() {
+  git describe --tags --always --dirty 2>/dev/null | tr -c 'A-Za-z0-9_.\n-' '-' || echo dev
+}
+
+build() { # IMAGE FILE VERSION
+  if [ -n "${IMAGE_BUILD:-}" ]; then
+    "$IMAGE_BUILD" build -t "$1" . -f "$2" --build-arg "VERSION=$3" >&2 || fail "$1 did not build"
+  else
+    # opencode's package is a program for Linux on x86-64.
+    docker build --platform linux/amd64 --tag "$1" --file "$2" --build-arg "VERSION=$3" . >&2 || fail "$1 did not build"
+  fi
+}
+
+size_of() {
+  local bytes
+  [ -z "${IMAGE_BUILD:-}" ] || { echo loaded; return; }
+  bytes="$(docker image inspect --format '{{.Size}}' "$1")"
+  echo "$((bytes / 1000000)) MB"
+}
+
+main "$@"
