@@ -80,11 +80,17 @@ class Ending:
         )
 
     async def delete(self, view: SandboxView) -> None:
-        """Delete an object with its pod and launch, and wait until all are gone.
+        """End a sandbox's pod, then delete the object, and wait until all of it is gone.
+
+        The pod ends first: it would run on for as long as somebody's finalizer holds the object.
 
         Raises:
             SandboxError: something is still there after a while; the message says what holds it.
         """
+        if view.deleting_at is None:
+            suspended = await self.suspend(view, insist=True)
+            if suspended is None:
+                return
         await self._delete_launch(view)
         await self._api.delete(Kind.SANDBOX, view.name, uid=view.uid)
         await self.wait_until_deleted(view)
