@@ -7,7 +7,8 @@ import io
 import os
 import tracemalloc
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,9 +20,14 @@ from fastapi.params import Depends
 from api import dependencies
 from api.errors import add_error_handlers
 from api.routes import files, skills
+from cattery.errors import UnavailableError
 from cattery.files.local_tree import LocalTree
+from cattery.files.port import FileTree, SkillLibrary
+from cattery.files.remote_calls import Address, RemoteCalls, open_session
+from cattery.files.remote_tree import RemoteSkillLibrary, RemoteTree
 from cattery.files.skills import LocalSkillLibrary
 from cattery.settings import ApiSettings
+from tests.unit.served_files import serving
 
 PROJECT = "/projects/3f0e7a53-95b5-4f0c-8d0b-9f4a0d6a0a11/files"
 LIMIT = 20 * 1024 * 1024
@@ -30,14 +36,15 @@ LIMIT = 20 * 1024 * 1024
 class Runtime:
     """The two parts of a sandbox runtime that the routes use."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    def __init__(self, files: FileTree, library: SkillLibrary) -> None:
+        self._files = files
+        self._library = library
 
-    def workspace_files(self, _: object) -> LocalTree:
-        return LocalTree(self._home / "workspace")
+    def workspace_files(self, _: object) -> FileTree:
+        return self._files
 
-    def skills(self) -> LocalSkillLibrary:
-        return LocalSkillLibrary(self._home / "skills")
+    def skills(self) -> SkillLibrary:
+        return self._library
 
 
 class Grant:
@@ -51,8 +58,25 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "workspace"
 
 
+@pytest.fixture(params=["local", "remote"])
+async def runtime(root: Path, request: pytest.FixtureRequest) -> AsyncIterator[Runtime]:
+    """Files on this machine, or served by file managers."""
+    tree, library = LocalTree(root), LocalSkillLibrary(root.parent / "skills")
+    if request.param == "local":
+        yield Runtime(tree, library)
+        return
+    async with serving(tree) as calls, serving(library.files, library=library) as others:
+        yield Runtime(RemoteTree(calls), RemoteSkillLibrary(others))
+
+
 @pytest.fixture
-async def client(root: Path) -> AsyncIterator[httpx.AsyncClient]:
+async def client(runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(runtime) as client:
+        yield client
+
+
+@asynccontextmanager
+async def client_of(runtime: Runtime) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     add_error_handlers(app)
     app.include_router(files.router)
@@ -62,13 +86,17 @@ async def client(root: Path) -> AsyncIterator[httpx.AsyncClient]:
         (dependencies.ProjectAccess, Grant()),
         (dependencies.ProjectAccessByQuery, Grant()),
         (dependencies.CurrentUser, object()),
-        (dependencies.Runtime, Runtime(root.parent)),
+        (dependencies.Runtime, runtime),
         (dependencies.Settings, settings),
     ):
-        app.dependency_overrides[dependency_of(parameter)] = lambda value=value: value
+        app.dependency_overrides[dependency_of(parameter)] = giving(value)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://cattery") as client:
         yield client
+
+
+def giving(value: object) -> Callable[[], object]:
+    return lambda: value
 
 
 def dependency_of(parameter: object) -> Any:
@@ -324,6 +352,34 @@ class TestUploads:
         assert (await upload(client, "y", b"1", "missing")).status_code == 404
         assert (await upload(client, "y", b"1", "../")).status_code == 400
         assert held(root) == ["x"]
+
+
+class Starting:
+    """The address of a file manager that is not there yet."""
+
+    async def find(self) -> Address:
+        raise UnavailableError("The file manager of this project is starting.", retry_after=3)
+
+    async def replace(self, lost: Address) -> Address:
+        raise AssertionError(lost)
+
+
+async def test_while_a_file_manager_starts_every_route_says_so_and_when_to_come_back() -> None:
+    async with open_session() as http:
+        calls = RemoteCalls(http, Starting())
+        runtime = Runtime(RemoteTree(calls), RemoteSkillLibrary(calls))
+        async with client_of(runtime) as client:
+            answers = [
+                await client.get(f"{PROJECT}/list"),
+                await client.get(f"{PROJECT}/raw?path=x"),
+                await client.post(f"{PROJECT}/mkdir?name=x"),
+                await client.get("/skills/catalog"),
+                await upload(client, "x", b"x"),
+            ]
+    for answer in answers:
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "3"
+        assert answer.json()["message"] == "The file manager of this project is starting."
 
 
 class TestSkills:
