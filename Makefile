@@ -48,9 +48,21 @@ install-dev:
 web: ## Build the web UI into web/dist
 	@$(INSTALL) web
 
+##@ Kubernetes
+
+.PHONY: images kind-up kind-down
+images: ## Build the images of sandboxes, file manager and Cattery (TAG=, REGISTRY=)
+	@scripts/images.sh
+
+kind-up: ## Make a cluster with kind and run Cattery in it (needs docker, kind, kubectl)
+	@scripts/kind.sh up
+
+kind-down: ## Delete that cluster with everything in it
+	@scripts/kind.sh down
+
 ##@ Check
 
-.PHONY: test test-unit test-web test-e2e test-faults test-cluster lint fmt bench
+.PHONY: test test-unit test-web test-e2e test-faults test-cluster lint fmt bench bench-cluster
 test: install-dev web ## Run all tests (T=path narrows them to some of the Python tests)
 	@$(INSTALL) browsers
 ifeq ($(strip $(T)),)
@@ -74,7 +86,7 @@ test-e2e: install-dev web ## Run the tests with real processes and a real browse
 test-faults: install-dev ## Run the slow tests that break things
 	@exec $(BIN)/pytest -m slow tests/faults $(T)
 
-test-cluster: install-dev ## Run the tests that need a Kubernetes cluster
+test-cluster: install-dev ## Run the tests in a real cluster (CATTERY_CLUSTER_UP= or KUBECONFIG=)
 	@exec $(BIN)/pytest -m cluster tests/cluster $(T)
 
 lint: install-dev ## Check style, types and layers, of Python and the web UI
@@ -91,6 +103,9 @@ fmt: install-dev ## Format the Python code and fix what can be fixed
 
 bench: install-dev ## Measure the event path beside a null relay
 	@exec $(BIN)/python -m tests.bench
+
+bench-cluster: install-dev ## Measure starts of sandboxes in a real cluster, as test-cluster finds it
+	@exec $(BIN)/python -m tests.bench.cluster
 
 ##@ Maintain
 

@@ -2,6 +2,7 @@
 # Builds Cattery's images from this clone; `make images` calls it. Prints their names and sizes.
 #
 #   scripts/images.sh [NAME...]    opencode, filemgr and server, or those that are named
+#   scripts/images.sh --tag        print the tag that they would get, and do nothing
 #
 #   TAG=…          tag of all of them; without it `git describe`
 #   REGISTRY=…     what stands before their names, such as registry.example.com/cattery/
@@ -17,6 +18,10 @@ main() {
   local names=("$@") name image tag started
   [ "${#names[@]}" -gt 0 ] || names=(opencode filemgr server)
   tag="${TAG:-$(describe)}"
+  if [ "${names[0]}" = --tag ]; then
+    echo "$tag"
+    return
+  fi
   if [ -z "${IMAGE_BUILD:-}" ] && ! docker version >/dev/null 2>&1; then
     fail "docker is not installed, or its engine cannot be reached. Install and start it, or name another builder: IMAGE_BUILD=/path/to/image make images"
   fi
