@@ -23,7 +23,10 @@ def main() -> None:
     def announce(port: int) -> None:
         log_event("file_manager_started", kind=arguments.kind, port=port)
 
-    app = create_app(arguments.root, arguments.kind, token)
+    try:
+        app = create_app(arguments.root, arguments.kind, token)
+    except OSError as error:
+        sys.exit(f"The volume at {arguments.root} cannot be used: {error}. See how it is mounted.")
     asyncio.run(serve(app, arguments.host, arguments.port, ready=announce))
     log_event("file_manager_stopped")
 

@@ -74,7 +74,7 @@ class LocalSkillLibrary:
             names = [
                 entry.name
                 for entry in found
-                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+                if entry.is_dir(follow_symlinks=False) and not _is_no_skill(entry.name)
             ]
             skills = [_read_skill(beneath, name) for name in names]
         return sorted(
@@ -106,6 +106,11 @@ class LocalSkillLibrary:
                 os.close(root_fd)
         dirs = len(archive.folders) + 1
         return UnpackedSkill(f"/{archive.slug}", dirs=dirs, files=len(archive.members))
+
+
+def _is_no_skill(name: str) -> bool:
+    """Whether a folder is hidden, or one that the file system itself made at a volume's top."""
+    return name.startswith(".") or name == "lost+found"
 
 
 async def _receive(file: IO[bytes], chunks: AsyncIterator[bytes]) -> None:

@@ -92,15 +92,20 @@ class TestProcess:
             with pytest.raises(NotFoundError):
                 await remove_home(calls, HarnessId(new_id()))
 
-    async def test_it_does_not_start_without_a_token(self, tmp_path: Path) -> None:
-        arguments = ("-m", "filemgr", "--root", str(tmp_path), "--kind", "workspace")
-        env = {k: v for k, v in os.environ.items() if k != wire.TOKEN_VARIABLE}
+    @pytest.mark.parametrize("lacking", ["token", "volume"])
+    async def test_it_does_not_start_without_a_token_or_a_volume(
+        self, tmp_path: Path, lacking: str
+    ) -> None:
+        root = tmp_path / "none" if lacking == "volume" else tmp_path
+        arguments = ("-m", "filemgr", "--root", str(root), "--kind", "workspace")
+        env = os.environ | {wire.TOKEN_VARIABLE: "" if lacking == "token" else TOKEN}
         process = await asyncio.create_subprocess_exec(
             sys.executable, *arguments, env=env, stderr=asyncio.subprocess.PIPE
         )
         _, said = await process.communicate()
         assert process.returncode == 1
-        assert wire.TOKEN_VARIABLE.encode() in said
+        expected = f"The volume at {root}" if lacking == "volume" else wire.TOKEN_VARIABLE
+        assert said.decode().startswith(expected)
 
     async def test_a_running_upload_ends_well_when_it_is_told_to_stop(self, tmp_path: Path) -> None:
         started, stopping = asyncio.Event(), asyncio.Event()

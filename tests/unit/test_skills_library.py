@@ -438,7 +438,8 @@ class TestCatalog:
         place(Path.mkdir, "folder")
         place(lambda path: path.symlink_to("/etc/passwd"), "link")
         (root / "file").write_text("")
-        (root / ".hidden").mkdir()
+        for folder in (".hidden", "lost+found"):
+            (root / folder).mkdir()
         (root / "linked").symlink_to("fifo")
         catalog = await library.catalog()
         assert [(s.slug, s.valid, s.reason) for s in catalog] == [
