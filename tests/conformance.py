@@ -36,7 +36,7 @@ class RuntimeSite(Protocol):
     step_names: Sequence[StepName]
     """The steps that the runtime reports, in their order."""
 
-    def runtime(self) -> SandboxRuntime:
+    async def worker(self) -> SandboxRuntime:
         """Return what another worker would make."""
 
     async def start(self, spec: SandboxSpec) -> Observation:
@@ -59,7 +59,7 @@ class RuntimeConformance:
         self, site: RuntimeSite
     ) -> None:
         spec = make_spec()
-        assert (await site.runtime().observe(spec.harness_id)).state is SandboxState.ABSENT
+        assert (await (await site.worker()).observe(spec.harness_id)).state is SandboxState.ABSENT
 
         started = await site.start(spec)
 
@@ -68,7 +68,7 @@ class RuntimeConformance:
         finished = {step.name: step.finished_at is not None for step in site.steps}
         assert finished == dict.fromkeys(site.step_names, True)
 
-        after_restart = site.runtime()
+        after_restart = await site.worker()
         assert bare(await after_restart.observe(spec.harness_id)) == bare(started)
         everything = [bare(one) for one in await after_restart.observe_all()]
         assert bare(started) in everything
@@ -109,13 +109,13 @@ class RuntimeConformance:
         assert await run(second, "import os\nprint(os.environ['TOY_TOKEN'])") == new.gateway_token
         with pytest.raises(SandboxSetupError, match="generation 1 is out of date"):
             await site.start(old)
-        assert bare(await site.runtime().observe(new.harness_id)) == bare(second)
+        assert bare(await (await site.worker()).observe(new.harness_id)) == bare(second)
 
     async def test_a_stopped_sandbox_starts_again_with_its_home(self, site: RuntimeSite) -> None:
         spec = make_spec()
         started = await site.start(spec)
         await run(started, "import os, pathlib\npathlib.Path.home().joinpath('kept').touch()")
-        await site.runtime().stop(spec.harness_id)
+        await (await site.worker()).stop(spec.harness_id)
         again = await site.start(replace(spec, generation=2))
         assert "kept" in await run(again, "import os\nprint(os.listdir(os.environ['HOME']))")
 
@@ -172,7 +172,7 @@ class RuntimeConformance:
         self, site: RuntimeSite
     ) -> None:
         spec = make_spec()
-        runtime = site.runtime()
+        runtime = await site.worker()
         await runtime.create_workspace(spec.project_id)
         await runtime.create_workspace(spec.project_id)
         await site.put_skill("knit", "purl")
@@ -205,11 +205,11 @@ class RuntimeConformance:
         await run(started, "log('Authorization: Bearer abcdef-0123456789\\nthe end\\n')")
 
         async def said() -> bool:
-            return "the end" in await site.runtime().read_log(spec.harness_id, lines=3)
+            return "the end" in await (await site.worker()).read_log(spec.harness_id, lines=3)
 
         await eventually(said)
-        assert "abcdef" not in await site.runtime().read_log(spec.harness_id)
-        assert await site.runtime().read_log(HarnessId(new_id())) == ""
+        assert "abcdef" not in await (await site.worker()).read_log(spec.harness_id)
+        assert await (await site.worker()).read_log(HarnessId(new_id())) == ""
 
 
 def make_spec(*, generation: int = 1, **env: str) -> SandboxSpec:

@@ -108,6 +108,9 @@ class Site:
             confinement=self.confinement,
         )
 
+    async def worker(self) -> SandboxRuntime:
+        return self.runtime()
+
     @property
     def step_names(self) -> Sequence[StepName]:
         return (StepName.WORKSPACE, StepName.STARTED, StepName.ANSWERING)

@@ -62,13 +62,16 @@ async def test_another_worker_adopts_what_runs(site: ClusterSite) -> None:
     assert bare(await (await site.runtime()).observe(spec.harness_id)) == bare(first)
 
 
-async def test_a_sandbox_of_another_owner_is_replaced(site: ClusterSite) -> None:
+@pytest.mark.parametrize("is_bare", [False, True])
+async def test_a_sandbox_of_another_owner_is_replaced(site: ClusterSite, is_bare: bool) -> None:
     spec = make_spec()
     await site.start(spec)
     name = f"cattery-toy-{spec.harness_id}"
 
     def take_over(item: dict[str, dict[str, dict[str, str]]]) -> None:
         item["metadata"]["labels"]["cattery.dev/project-id"] = str(new_id())
+        if is_bare:
+            del item["metadata"]["annotations"]
 
     before = site.cluster.get(SANDBOXES, name)
     assert before is not None

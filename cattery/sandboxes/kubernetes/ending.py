@@ -58,11 +58,7 @@ class Ending:
                 patched = await self._api.patch(
                     Kind.SANDBOX,
                     view.name,
-                    change(
-                        view,
-                        ("replace", f"/metadata/annotations/{_LAUNCH_PATH}", NO_LAUNCH),
-                        ("add", "/spec/operatingMode", "Suspended"),
-                    ),
+                    change(view, *_SUSPEND if view.launch else _SUSPEND[:1]),
                 )
             except PatchConflictError:
                 found = await self._api.get(Kind.SANDBOX, view.name) if insist else None
@@ -141,11 +137,14 @@ class Ending:
 
 def change(view: SandboxView, *operations: tuple[str, str, Json]) -> Sequence[JsonObject]:
     """Write a JSON patch that applies only to the object as it was read."""
-    tests: list[JsonObject] = [
-        {"op": "test", "path": "/metadata/uid", "value": view.uid},
-        {"op": "test", "path": f"/metadata/annotations/{_LAUNCH_PATH}", "value": view.launch},
-    ]
-    return [*tests, *({"op": op, "path": path, "value": value} for op, path, value in operations)]
+    tests: list[tuple[str, str, Json]] = [("test", "/metadata/uid", view.uid)]
+    if view.launch:  # what is not ours has none
+        tests.append(("test", _LAUNCH_PATH, view.launch))
+    return [{"op": op, "path": path, "value": value} for op, path, value in (*tests, *operations)]
 
 
-_LAUNCH_PATH: Final = LAUNCH_ANNOTATION.replace("/", "~1")
+_LAUNCH_PATH: Final = "/metadata/annotations/" + LAUNCH_ANNOTATION.replace("/", "~1")
+_SUSPEND: Final[tuple[tuple[str, str, Json], ...]] = (
+    ("add", "/spec/operatingMode", "Suspended"),
+    ("replace", _LAUNCH_PATH, NO_LAUNCH),
+)
