@@ -14,6 +14,7 @@ from cattery.settings import (
     DatabaseSettings,
     GatewaySettings,
     HomeSettings,
+    KubernetesSettings,
     SandboxSettings,
     TemporalSettings,
 )
@@ -27,6 +28,7 @@ _OUTGOING = (
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR"),
 )
+_CLUSTER = ("KUBECONFIG",)
 _WORKER_TUNING = "CATTERY_WORKER_"
 
 
@@ -44,8 +46,9 @@ def api_environment(environ: Mapping[str, str], own: Mapping[str, str]) -> dict[
 def worker_environment(environ: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     """Return a worker's environment; `own` wins over the user's."""
     classes = (DatabaseSettings, TemporalSettings, HomeSettings, SandboxSettings)
+    names = names_of(*classes, KubernetesSettings)
     tuning = [name for name in environ if name.startswith(_WORKER_TUNING)]
-    return _pick(environ, _SYSTEM, names_of(*classes), tuning) | dict(own)
+    return _pick(environ, _SYSTEM, _CLUSTER, names, tuning) | dict(own)
 
 
 def gateway_environment(environ: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
@@ -58,12 +61,13 @@ def names_of(*classes: type[BaseSettings]) -> frozenset[str]:
     """Return the names of the environment variables that settings classes read."""
     names: set[str] = set()
     for cls in classes:
+        prefix = cls.model_config.get("env_prefix", "")
         for field, info in cls.model_fields.items():
             if isinstance(info.validation_alias, AliasChoices):
                 choices = [c for c in info.validation_alias.choices if isinstance(c, str)]
                 names.update(choice for choice in choices if choice.isupper())
             else:
-                names.add(f"CATTERY_{field.upper()}")
+                names.add(f"{prefix}{field}".upper())
     return frozenset(names)
 
 

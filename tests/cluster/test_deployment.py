@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from cattery.jsontypes import Json, JsonObject
-from tests.cluster.conftest import Deployed
+from tests.cluster.conftest import ROOT, Deployed
 from tests.cluster.kubectl import SANDBOXES, SYSTEM, Kubectl, KubectlError
 
 PROCESSES = ("api", "worker", "gateway")
@@ -121,6 +121,15 @@ def test_the_others_may_do_nothing_in_the_cluster(deployed: Deployed, process: s
         for namespace in (SANDBOXES, SYSTEM):
             assert not may(deployed.kubectl, account, "get", resource, namespace)
             assert not may(deployed.kubectl, account, "list", resource, namespace)
+
+
+def test_the_cluster_takes_the_overlay_for_production(deployed: Deployed) -> None:
+    manifests = deployed.kubectl.run("kustomize", str(ROOT / "k8s/overlays/production"))
+    said = deployed.kubectl.run(
+        *("apply", "--server-side", "--dry-run=server", "--force-conflicts", "--filename", "-"),
+        given=manifests,
+    )
+    assert "deployment.apps/cattery-worker serverside-applied (server dry run)" in said
 
 
 async def test_a_new_api_pod_takes_over_without_a_failed_request(

@@ -69,6 +69,14 @@ def test_no_process_gets_variables_of_other_programs() -> None:
         assert not {"AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN"} & build(ENVIRON, {}).keys()
 
 
+def test_only_the_worker_learns_of_the_cluster() -> None:
+    cluster = {"KUBECONFIG": "/home/somebody/.kube/config", "CATTERY_K8S_IMAGE_TAG": "1"}
+    environ = {**ENVIRON, **cluster}
+    assert cluster.items() <= worker_environment(environ, {}).items()
+    for build in (api_environment, gateway_environment):
+        assert not cluster.keys() & build(environ, {}).keys()
+
+
 def test_only_the_api_gets_the_secret_that_signs_tokens(wiring: Wiring) -> None:
     assert api_part(wiring, ENVIRON).env["CATTERY_JWT_SECRET"] == "j" * 40
     assert "CATTERY_JWT_SECRET" not in worker_part(wiring, ENVIRON, 1).env

@@ -13,10 +13,11 @@ from cattery.settings import (
     DatabaseSettings,
     GatewaySettings,
     HomeSettings,
+    KubernetesSettings,
     SandboxSettings,
     TemporalSettings,
 )
-from cli.configuration import UpSettings
+from cli.configuration import FirstAdminSettings, UpSettings
 from cli.environment import names_of
 from workers.settings import WorkerSettings
 
@@ -28,7 +29,9 @@ CLASSES: tuple[type[BaseSettings], ...] = (
     ApiSettings,
     SiteSettings,
     SandboxSettings,
+    KubernetesSettings,
     GatewaySettings,
+    FirstAdminSettings,
     UpSettings,
     WorkerSettings,
 )
@@ -41,14 +44,13 @@ REQUIRED = {
 
 def names_by_field(cls: type[BaseSettings]) -> dict[str, str]:
     """Map the fields of a settings class to the environment variables that they are read from."""
-    if cls is WorkerSettings:
-        return {field: f"CATTERY_WORKER_{field.upper()}" for field in cls.model_fields}
     names = names_of(cls)
+    prefix = cls.model_config.get("env_prefix", "")
     found: dict[str, str] = {}
     for field, info in cls.model_fields.items():
         choices = getattr(info.validation_alias, "choices", ())
         aliases = [choice for choice in choices if choice in names]
-        found[field] = aliases[0] if aliases else f"CATTERY_{field.upper()}"
+        found[field] = aliases[0] if aliases else f"{prefix}{field}".upper()
     return found
 
 
