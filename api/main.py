@@ -16,13 +16,17 @@ from fastapi import FastAPI
 from temporalio.client import Client
 
 from api.app import create_app
+from api.cluster_access import ClusterAccess
+from api.lifecycles import Lifecycles
 from api.site import HealthCheck, SiteFacts, SiteSettings, describe_harness_types
 from api.temporal_lifecycles import TemporalLifecycles
 from cattery.db import engine
+from cattery.db.engine import Database
 from cattery.events.hub import StreamHub
 from cattery.harnesses.registry import REGISTRY
 from cattery.logs import configure_logging
-from cattery.sandboxes.factory import create_runtime
+from cattery.sandboxes.factory import create_local_runtime
+from cattery.sandboxes.port import SandboxAccess
 from cattery.settings import (
     ApiSettings,
     DatabaseSettings,
@@ -89,8 +93,9 @@ async def _open_parts(
     database_settings = DatabaseSettings()
     database = engine.connect(database_settings)
     hub = StreamHub(database_settings.url.get_secret_value())
-    runtime = create_runtime(home, SandboxSettings(), REGISTRY)
     client = await connect(TemporalSettings(), lazy=True)
+    lifecycles = TemporalLifecycles(client, database)
+    access = _create_access(home, database, lifecycles)
     await hub.start()
     facts = SiteFacts(
         version=version("cattery"),
@@ -102,8 +107,8 @@ async def _open_parts(
         settings,
         facts,
         database,
-        runtime,
-        TemporalLifecycles(client, database),
+        access,
+        lifecycles,
         hub,
         checks={"temporal": _temporal_check(client)},
     )
@@ -111,8 +116,15 @@ async def _open_parts(
         yield app, hub
     finally:
         await hub.close()
-        await runtime.close()
+        await access.close()
         await database.close()
+
+
+def _create_access(home: HomeSettings, database: Database, lifecycles: Lifecycles) -> SandboxAccess:
+    settings = SandboxSettings()
+    if settings.runtime == "kubernetes":
+        return ClusterAccess(database, lifecycles)
+    return create_local_runtime(home, settings, REGISTRY)
 
 
 class _Server(uvicorn.Server):

@@ -120,7 +120,11 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster_on(
-    platform: Platform, *, idle: timedelta = timedelta(minutes=10), patience: float = 30.0
+    platform: Platform,
+    *,
+    idle: timedelta = timedelta(minutes=10),
+    patience: float = 30.0,
+    settings: WorkerSettings | None = None,
 ) -> AsyncIterator[Cluster]:
     """A worker that has file managers, and an access that waits so long for them."""
     managers = ProcessFileManagers(platform.home / "volumes")
@@ -135,7 +139,7 @@ async def cluster_on(
         file_manager_idle=idle,
     )
     try:
-        async with running_workers(parts, WorkerSettings()):
+        async with running_workers(parts, settings or WorkerSettings()):
             yield Cluster(platform, managers, access)
     finally:
         await access.close()
