@@ -60,7 +60,7 @@ compose() {
   if has_models; then settings+=("CATTERY_DEMO_MODEL=false"); fi
   {
     printf 'apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n  - %s\n' \
-      "$(realpath --relative-to "$(realpath "$folder")" "$overlay")"
+      "$(relative_path "$overlay" "$folder")"
     if [ -n "${TAG:-}${REGISTRY:-}" ]; then
       printf 'images:\n  - name: cattery-server\n    newName: %scattery-server\n' "${REGISTRY:-}"
       if [ -n "${TAG:-}" ]; then printf '    newTag: "%s"\n' "$TAG"; fi
@@ -73,6 +73,11 @@ compose() {
   } >"$folder/kustomization.yaml"
   printf '%s\n' ${settings[@]+"${settings[@]}"} >"$folder/settings"
   kubectl kustomize "$folder" >"$folder/all.yaml" || fail "$overlay cannot be put together (the words stand above)"
+}
+
+# relative_path PATH FOLDER: kustomize takes folders of others by relative paths only.
+relative_path() {
+  python3 -c 'import sys; from os.path import realpath, relpath; print(relpath(*map(realpath, sys.argv[1:])))' "$1" "$2"
 }
 
 has_models() {
