@@ -12,11 +12,12 @@ from cattery.db.engine import connect as connect_database
 from cattery.harnesses.port import HarnessType
 from cattery.harnesses.registry import REGISTRY
 from cattery.logs import configure_logging
-from cattery.sandboxes.factory import create_runtime
 from cattery.settings import DatabaseSettings, HomeSettings, SandboxSettings, TemporalSettings
 from cattery.temporal.client import connect as connect_temporal
 from cattery.temporal.schedules import ensure_schedules, ensure_search_attributes
 from workers.process import WorkerParts, running_workers
+from workers.readiness import showing_readiness
+from workers.runtimes import opened_runtime
 from workers.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
@@ -39,15 +40,22 @@ async def _serve(home: HomeSettings, registry: Mapping[str, HarnessType]) -> Non
         client = await connect_temporal(TemporalSettings())
         database = connect_database(DatabaseSettings())
         stack.push_async_callback(database.close)
-        runtime = create_runtime(home, sandboxes, registry)
-        stack.push_async_callback(runtime.close)
+        opened = await stack.enter_async_context(
+            opened_runtime(home, sandboxes, registry, database)
+        )
         await ensure_search_attributes(client)
         await ensure_schedules(client)
-        parts = WorkerParts(client, database, runtime, registry, sandboxes.gateway_url)
-        async with running_workers(parts, settings):
-            log.info("worker_started", runtime=runtime.name)
-            if settings.ready_file:
-                settings.ready_file.touch()
+        parts = WorkerParts(
+            client,
+            database,
+            opened.runtime,
+            registry,
+            sandboxes.gateway_url,
+            files=opened.files,
+            file_manager_idle=opened.file_manager_idle,
+        )
+        async with running_workers(parts, settings), showing_readiness(settings.ready_file):
+            log.info("worker_started", runtime=opened.runtime.name)
             await stop.wait()
             log.info("worker_stopping")
     log.info("worker_stopped")

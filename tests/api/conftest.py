@@ -13,7 +13,7 @@ from api.site import SiteFacts, describe_harness_types
 from cattery.db.engine import Database, connect
 from cattery.events.hub import StreamHub
 from cattery.harnesses.registry import REGISTRY
-from cattery.sandboxes.factory import create_runtime
+from cattery.sandboxes.factory import create_local_runtime
 from cattery.settings import ApiSettings, DatabaseSettings, HomeSettings, SandboxSettings
 from tests.api.site import SECRET, Person, RecordedLifecycles, Site, cheap_passwords
 
@@ -35,7 +35,7 @@ async def build_app(
     home = tmp_path_factory.mktemp("home")
     hub = StreamHub(database_url)
     await hub.start()
-    runtime = create_runtime(HomeSettings(home=home), SandboxSettings(), REGISTRY)
+    runtime = create_local_runtime(HomeSettings(home=home), SandboxSettings(), REGISTRY)
     facts = SiteFacts(
         version="1.2.3",
         harness_types=describe_harness_types(),

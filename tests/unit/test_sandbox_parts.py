@@ -12,7 +12,7 @@ import pytest
 from cattery.errors import SandboxSetupError
 from cattery.ids import HarnessId, new_id
 from cattery.sandboxes.environment import build_environment, find_secrets, is_reserved
-from cattery.sandboxes.factory import create_runtime
+from cattery.sandboxes.factory import create_local_runtime
 from cattery.sandboxes.local.confinement import probe_confinement
 from cattery.sandboxes.local.ports import choose_port, tells_of_taken_port
 from cattery.sandboxes.local.tools import plan_installation
@@ -175,7 +175,7 @@ async def test_a_record_without_a_supervisor_tells_of_a_sandbox_that_was_lost(
     folder = tmp_path / "sandboxes" / record.harness_id
     folder.mkdir(parents=True)
     write_record(folder, record)
-    runtime = create_runtime(HomeSettings(home=tmp_path), SandboxSettings(), {})
+    runtime = create_local_runtime(HomeSettings(home=tmp_path), SandboxSettings(), {})
 
     (seen,) = await runtime.observe_all()
 
@@ -189,7 +189,7 @@ async def test_a_record_without_a_supervisor_tells_of_a_sandbox_that_was_lost(
 
 async def test_foreign_folders_among_the_sandboxes_are_let_alone(tmp_path: Path) -> None:
     (tmp_path / "sandboxes" / "notes").mkdir(parents=True)
-    runtime = create_runtime(HomeSettings(home=tmp_path), SandboxSettings(), {})
+    runtime = create_local_runtime(HomeSettings(home=tmp_path), SandboxSettings(), {})
     assert await runtime.observe_all() == []
     assert (await runtime.observe(HarnessId(new_id()))).state is SandboxState.ABSENT
     assert await runtime.read_log(HarnessId(new_id())) == ""
