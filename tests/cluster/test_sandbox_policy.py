@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from cattery.ids import HarnessId, ProjectId
+from cattery.jsontypes import JsonObject
 from cattery.sandboxes.kubernetes.manifests import (
     SandboxManifest,
     build_file_manager,
@@ -193,6 +194,7 @@ def test_what_the_product_makes_is_let_in(deployed: Deployed) -> None:
     deployed.kubectl.try_create(
         build_probe(
             nonce="0badcafe",
+            purpose="test",
             launch="cattery-probe-0badcafe-0badcafe",
             gateway=None,
             settings=settings,
@@ -245,7 +247,7 @@ def test_a_sandbox_cannot_be_given_to_another_project(deployed: Deployed) -> Non
 
 
 def test_a_pod_without_walls_is_refused_by_the_namespace(deployed: Deployed) -> None:
-    pod = {
+    pod: JsonObject = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "naked"},

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from api.site import SiteSettings
+from cattery.harnesses.registry import REGISTRY
 from cattery.sandboxes.names import COMPONENT_LABEL, HARNESS_LABEL, PROJECT_LABEL, Component
 from cattery.settings import (
     ApiSettings,
@@ -27,7 +28,6 @@ from cattery.settings import (
 )
 from cli.configuration import FirstAdminSettings
 from cli.environment import names_of
-from cli.harness_tools import REGISTRY
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "k8s/base"
