@@ -92,13 +92,17 @@ class FileManagerActivities:
 
     @activity.defn(name="file_manager.load")
     async def load(self, wanted: FileManagerInput) -> FileManagerState:
-        """Read what the entity of a file manager starts from."""
+        """Read what the entity of a file manager starts from.
+
+        One whose start somebody cut off counts as ready: it is looked at before it is used, and
+        stopped where nobody wants it.
+        """
         async with self._database.read() as rows:
             found = await find_file_manager(rows, wanted.project_id)
         look = min(self._idle / LOOKS_PER_SPAN, LONGEST_LOOK).total_seconds()
         if found is None:
             return FileManagerState(look_seconds=look)
-        ready = found.status is HarnessStatus.READY
+        ready = found.status in (HarnessStatus.READY, HarnessStatus.STARTING)
         return FileManagerState(generation=found.generation, ready=ready, look_seconds=look)
 
     @activity.defn(name="file_manager.ensure")

@@ -16,6 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from cattery.db import purge
 from cattery.db.engine import Database
+from cattery.db.file_managers import list_unwatched
 from cattery.db.sandbox_rows import HarnessFacts, find_harness, list_live_harnesses
 from cattery.db.states import HarnessStatus, PromptStatus
 from cattery.db.turns import find_session, list_stuck_sessions, list_waiting_prompts
@@ -23,6 +24,7 @@ from cattery.ids import HarnessId, SessionId
 from cattery.sandboxes.port import Observation, SandboxRuntime, SandboxState
 from cattery.temporal import messages, naming
 from cattery.temporal.messages import (
+    FileManagerInput,
     HarnessSandboxInput,
     ProjectRef,
     PromptRef,
@@ -38,6 +40,8 @@ log = structlog.get_logger(__name__)
 SIGNAL_LOST = timedelta(seconds=10)
 """Age at which a queued prompt or a new session that nobody works on is signalled again."""
 DELETION_LOST = timedelta(seconds=60)
+FILES_LOST = timedelta(minutes=5)
+"""Time without use after which a file manager must have a workflow that will stop it."""
 
 
 class SweepActivities:
@@ -51,12 +55,14 @@ class SweepActivities:
         *,
         signal_lost: timedelta = SIGNAL_LOST,
         deletion_lost: timedelta = DELETION_LOST,
+        files_lost: timedelta = FILES_LOST,
     ) -> None:
         self._database = database
         self._runtime = runtime
         self._client = client
         self._signal_lost = signal_lost
         self._deletion_lost = deletion_lost
+        self._files_lost = files_lost
         self._suspects: set[HarnessId] = set()
 
     @activity.defn(name="sweep.run")
@@ -71,6 +77,7 @@ class SweepActivities:
             prompts=await self._signal_prompts(),
             sessions=await self._open_sessions(),
             deletions=await self._resume_deletions(),
+            file_managers=await self._watch_file_managers(),
         )
         if any(result.model_dump().values()):
             log.info("sweep_acted", **result.model_dump())
@@ -174,6 +181,19 @@ class SweepActivities:
                 naming.session_deletion_workflow(session),
             )
         return len(users) + len(projects) + len(harnesses) + len(sessions)
+
+    async def _watch_file_managers(self) -> int:
+        """Have those looked at again whose workflow was ended from outside: it stops the unused."""
+        async with self._database.read() as rows:
+            unwatched = await list_unwatched(rows, older_than=self._files_lost)
+        lost = [p for p in unwatched if not await self._is_open(naming.file_manager_workflow(p))]
+        for project_id in lost:
+            await self._start(
+                messages.FILE_MANAGER,
+                FileManagerInput(project_id=project_id),
+                naming.file_manager_workflow(project_id),
+            )
+        return len(lost)
 
     async def _start(self, workflow: str, argument: object, workflow_id: str) -> None:
         await self._client.start_workflow(

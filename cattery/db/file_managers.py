@@ -4,6 +4,7 @@ Workers write, under the number of the start that they serve: whoever was given 
 change what his successor wrote. The HTTP process reads, and notes that it uses one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -78,6 +79,19 @@ async def is_unused(session: ReadSession, project_id: ProjectId | None, span: ti
         FileManagerRow.used_at > func.now() - literal(span),
     )
     return await session.scalar(used) is None
+
+
+async def list_unwatched(
+    session: ReadSession, *, older_than: timedelta
+) -> Sequence[ProjectId | None]:
+    """List file managers that start or run and that nobody used for so long."""
+    rows = await session.scalars(
+        select(FileManagerRow.id).where(
+            FileManagerRow.status.in_([HarnessStatus.STARTING, HarnessStatus.READY]),
+            FileManagerRow.used_at < func.now() - literal(older_than),
+        )
+    )
+    return [None if row == SKILLS else ProjectId(row) for row in rows]
 
 
 async def forget_file_manager(session: AsyncSession, project_id: ProjectId) -> None:

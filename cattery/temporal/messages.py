@@ -63,6 +63,31 @@ class SandboxLost(_Message):
     reason: Sentence
     crashed: bool = True
     """False where it was ended on purpose, such as by the end of `cattery up`: that is no fault."""
+    recoverable: bool = False
+    """Whether starting it again is the remedy, so that nobody needs to be asked."""
+    restarts: int = 0
+    """How often its processes were started again in place, as far as is known."""
+
+
+class SandboxSeen(_Message):
+    """A sandbox as it is now, beside what its row says.
+
+    `intact`: it runs, in its generation and at the address that the row has.
+    """
+
+    intact: bool
+    failed: bool = False
+    recoverable: bool = False
+    restarts: int = 0
+    reason: Sentence = ""
+
+
+class RecoveryNote(_Message):
+    """Why a sandbox is about to be healed."""
+
+    harness_id: HarnessId
+    generation: int
+    reason: Sentence
 
 
 class ProvisionInput(_Message):
@@ -257,3 +282,4 @@ class SweepResult(_Message):
     prompts: int = 0
     sessions: int = 0
     deletions: int = 0
+    file_managers: int = 0

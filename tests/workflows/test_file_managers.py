@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from activities.sweep import SweepActivities
 from api.cluster_access import ClusterAccess
 from api.temporal_lifecycles import TemporalLifecycles
+from cattery.clock import utc_now
 from cattery.db import harnesses, projects
 from cattery.db.file_managers import FileManagerFacts, find_file_manager
 from cattery.db.harness_logs import find_log, store_log
@@ -189,6 +191,27 @@ class TestStopping:
             assert await names(tree) == ["a"]
             assert [spec.generation for spec in cluster.managers.specs] == [1, 2]
             assert len({spec.token for spec in cluster.managers.specs}) == 2
+
+    @pytest.mark.parametrize("status", [HarnessStatus.READY, HarnessStatus.STARTING])
+    async def test_one_whose_workflow_was_ended_is_stopped_all_the_same(
+        self, bare_platform: Platform, status: HarnessStatus
+    ) -> None:
+        async with cluster_on(bare_platform, idle=timedelta(seconds=1)) as cluster:
+            project, tree = await make_project(cluster)
+            await names(tree)
+            workflow_id = naming.file_manager_workflow(project)
+            await bare_platform.client.get_workflow_handle(workflow_id).terminate()
+            async with bare_platform.database.write() as rows:
+                row = await rows.get_one(FileManagerRow, project)
+                row.status = status
+                row.base_url = row.base_url if status is HarnessStatus.READY else None
+                row.used_at = utc_now() - timedelta(hours=1)
+            swept = await SweepActivities(
+                bare_platform.database, bare_platform.runtime, bare_platform.client
+            ).run()
+            assert swept.file_managers == 1
+            await wait_for_status(cluster, project, HarnessStatus.IDLE)
+            assert await names(tree) == []
 
     async def test_one_that_serves_a_long_upload_is_not_unused(
         self, bare_platform: Platform
