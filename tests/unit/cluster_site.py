@@ -12,12 +12,12 @@ from cattery.settings import KubernetesSettings
 from tests.fake_cluster.cluster import NAMESPACE, FakeCluster
 
 IMPATIENT = Patience(
-    total=timedelta(milliseconds=600),
+    total=timedelta(milliseconds=400),
     brief=timedelta(milliseconds=50),
     first_delay=timedelta(milliseconds=2),
     longest_delay=timedelta(milliseconds=20),
     connect=timedelta(milliseconds=500),
-    answer=timedelta(milliseconds=150),
+    answer=timedelta(milliseconds=100),
     watch_grace=timedelta(milliseconds=200),
 )
 """The same policy, a hundred times as fast."""

@@ -21,7 +21,9 @@ _QUOTA: Final = re.compile(
     r"exceeded quota: (?P<quota>[^,\s]+), requested: (?P<requested>\S+), "
     r"used: (?P<used>\S+), limited: (?P<limited>\S+)"
 )
-_NO_RIGHT: Final = re.compile(r'User "(?P<user>[^"]+)" cannot (?P<verb>\w+) resource')
+_NO_RIGHT: Final = re.compile(
+    r'User "(?P<user>[^"]+)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)"'
+)
 
 
 class ClusterUnreachableError(SandboxError):
@@ -208,7 +210,7 @@ def _refuse_forbidden(attempt: Attempt, status: Status) -> SandboxError:
         group = f' of API group "{attempt.kind.group}"' if attempt.kind.group else ""
         return ClusterForbiddenError(
             f'The worker ("{found["user"]}") may not {attempt}. Check its Role there: it needs the '
-            f'verb "{found["verb"]}" on "{attempt.kind.plural}"{group}.'
+            f'verb "{found["verb"]}" on "{found["resource"]}"{group}.'
         )
     return ClusterRefusedError(
         f"A policy of the cluster refused to {attempt}: {status.message}. Check Pod Security, "

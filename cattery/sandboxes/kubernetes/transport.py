@@ -155,9 +155,10 @@ class Transport:
             delay = self._patience.delay(tries)
             if answer is not None and answer.retry_after is not None:
                 delay += answer.retry_after
-            if loop.time() - began + delay > (total if unsettled is None else brief):
-                if unsettled is not None:
-                    return unsettled
+            late = loop.time() - began + delay
+            if unsettled is not None and late > brief and tries > 1:
+                return unsettled  # tried with new credentials at least once
+            if unsettled is None and late > total:
                 raise _give_up(request, answer, error) from error
             attempt = request.attempt
             log.info(
@@ -232,7 +233,9 @@ class Transport:
         except SandboxError as error:
             log.warning("cluster_credentials_not_renewed", error=error.message)
         else:
-            self._client.configuration.api_key.update(fresh.api_key)
+            configuration = self._client.configuration
+            configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
+            configuration.api_key.update(fresh.api_key)
 
 
 def _is_final(request: Request, answer: Answer) -> bool:
