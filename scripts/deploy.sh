@@ -57,7 +57,7 @@ compose() {
   local overlay=$1 settings=("${@:2}")
   if [ -n "${TAG:-}" ]; then settings+=("CATTERY_K8S_IMAGE_TAG=$TAG"); fi
   if [ -n "${REGISTRY:-}" ]; then settings+=("CATTERY_K8S_IMAGE_REGISTRY=$REGISTRY"); fi
-  if has_models; then settings+=("CATTERY_DEMO_MODEL=false"); fi
+  if has_models || has_secret cattery-models; then settings+=("CATTERY_DEMO_MODEL=false"); fi
   {
     printf 'apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n  - %s\n' \
       "$(relative_path "$overlay" "$folder")"
