@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 
 from temporalio import activity
 
 from activities.file_managers import FileManagers
 from activities.heartbeat import heartbeating
 from cattery.auth.sandbox_tokens import hash_token, new_token
+from cattery.clock import utc_now
 from cattery.db.engine import Database
 from cattery.db.sandbox_rows import HarnessFacts, SandboxRows, find_harness
 from cattery.db.states import HarnessStatus
@@ -26,17 +28,23 @@ from cattery.sandboxes.port import (
     StepName,
     Waiting,
 )
-from cattery.temporal.failures import translated_errors
+from cattery.temporal.failures import first_line, translated_errors
 from cattery.temporal.messages import (
     FailureNote,
     HarnessRef,
     ProvisionInput,
+    RecoveryNote,
     SandboxFacts,
     SandboxReady,
+    SandboxSeen,
 )
 
 LOG_LINES = 50
 """Lines of a failed harness's log that its row keeps."""
+MAX_RECOVERIES = 3
+RECOVERY_WINDOW = timedelta(minutes=10)
+"""A sandbox that was lost so often in so short a time is looked at by people."""
+RECOVERIES_KEPT = 10
 EVENTS_KEPT = 50
 """Events of one start that its row keeps, the newest."""
 
@@ -99,6 +107,43 @@ class SandboxActivities:
             observed = await self._runtime.observe(task.harness_id)
         return observed.state is SandboxState.RUNNING and observed.generation == task.generation
 
+    @activity.defn(name="sandbox.inspect")
+    async def inspect(self, task: ProvisionInput) -> SandboxSeen:
+        """Look at a generation's sandbox, and whether it is as its row says."""
+        with translated_errors():
+            observed = await self._runtime.observe(task.harness_id)
+            async with self._database.read() as session:
+                harness = await find_harness(session, task.harness_id)
+        runs = observed.state is SandboxState.RUNNING and observed.generation == task.generation
+        written = harness.endpoint.base_url if harness and harness.endpoint else None
+        return SandboxSeen(
+            intact=runs and observed.endpoint is not None and observed.endpoint.base_url == written,
+            failed=observed.state is SandboxState.FAILED,
+            recoverable=observed.recoverable,
+            restarts=observed.restarts,
+            reason=observed.reason,
+        )
+
+    @activity.defn(name="sandbox.note_recovery")
+    async def note_recovery(self, note: RecoveryNote) -> bool:
+        """Say that a sandbox is being healed; false where it was healed too often lately.
+
+        Safe to repeat within the same moment only: a repeated one counts again, which at worst
+        makes people look sooner.
+        """
+        now = utc_now()
+        async with self._database.write() as session:
+            rows = SandboxRows(session, note.harness_id, note.generation)
+            recent = await rows.read_recoveries()
+            since = [one for one in recent if now - one[0] < RECOVERY_WINDOW]
+            if len(since) >= MAX_RECOVERIES:
+                return False
+            kept = [*recent, (now, note.reason)][-RECOVERIES_KEPT:]
+            await rows.note_recovery(
+                [{"at": at.isoformat(), "reason": reason} for at, reason in kept]
+            )
+        return True
+
     @activity.defn(name="sandbox.stop")
     async def stop(self, task: ProvisionInput) -> None:
         """End the sandbox, all of its processes; its address and tokens are forgotten first."""
@@ -106,15 +151,21 @@ class SandboxActivities:
             async with heartbeating():
                 async with self._database.write() as session:
                     await SandboxRows(session, task.harness_id, task.generation).stop()
-                await self._runtime.stop(task.harness_id)
+                try:
+                    await self._runtime.stop(task.harness_id)
+                except SandboxError as error:
+                    await self._note_held(task, error)
+                    raise
+                await self._note_held(task, None)
 
     @activity.defn(name="sandbox.fail")
     async def fail(self, note: FailureNote) -> None:
         """End what is left of a generation and say why it failed."""
         with translated_errors():
             async with heartbeating():
-                await self._runtime.stop(note.harness_id)
+                # Read first: on a cluster a log goes with its pod.
                 message = await self._with_log(note) if note.show_log else note.message
+                await self._runtime.stop(note.harness_id)
                 async with self._database.write() as session:
                     rows = SandboxRows(session, note.harness_id, note.generation)
                     await rows.fail(message)
@@ -127,6 +178,12 @@ class SandboxActivities:
                 await self._runtime.remove(ref.harness_id)
                 if self._files is not None:
                     await self._files.remove_home(ref.harness_id)
+
+    async def _note_held(self, task: ProvisionInput, error: SandboxError | None) -> None:
+        """Show what holds an end up, and when it does no longer."""
+        reason = first_line(error.message) if error else None
+        async with self._database.write() as session:
+            await SandboxRows(session, task.harness_id, task.generation).note_waiting(reason)
 
     async def _with_log(self, note: FailureNote) -> str:
         log = await self._runtime.read_log(note.harness_id, lines=LOG_LINES)
@@ -142,9 +199,6 @@ class SandboxActivities:
         return harness
 
     async def _start(self, harness: HarnessFacts, generation: int) -> Observation:
-        observed = await self._runtime.observe(harness.harness_id)
-        if observed.state is SandboxState.RUNNING and observed.generation == generation:
-            return observed
         token = new_token()
         async with self._database.write() as session:
             rows = SandboxRows(session, harness.harness_id, generation)

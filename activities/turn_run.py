@@ -193,11 +193,15 @@ class TurnRun:
         """Say why the turn ends: its sandbox is gone, or does not answer."""
         observed = await self._services.runtime.observe(harness.harness_id)
         reason = observed.reason or error.message
+        is_same = observed.generation == harness.generation
+        comes_back = is_same and (observed.recoverable or observed.state is SandboxState.STARTING)
         if observed.state is not SandboxState.RUNNING:
             self._lost = SandboxLost(
                 generation=harness.generation,
                 reason=reason,
                 crashed=observed.state is SandboxState.FAILED,
+                recoverable=comes_back,
+                restarts=observed.restarts,
             )
         message = (
             f"The agent ended in the middle of this turn. {reason} "

@@ -111,6 +111,12 @@ class SandboxSetupError(SandboxError):
     permanent = True
 
 
+class SandboxFailedError(SandboxError):
+    """A start failed, and whoever watched it has waited for long enough: people decide now."""
+
+    code = "sandbox_failed"
+
+
 class SandboxWaitingError(SandboxError):
     """A sandbox waits for something that is no failure, such as quota; ask again later."""
 

@@ -167,6 +167,8 @@ def create_workers(
             activities=[
                 sandboxes.provision,
                 sandboxes.is_running,
+                sandboxes.inspect,
+                sandboxes.note_recovery,
                 sandboxes.stop,
                 sandboxes.fail,
                 sandboxes.remove,

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from cattery.db.engine import Database
 from cattery.harnesses.port import HarnessType
 from cattery.sandboxes.factory import create_cluster_runtime, create_local_runtime
 from cattery.sandboxes.port import FileManagerRuntime, Isolation, SandboxRuntime
@@ -26,7 +25,6 @@ async def opened_runtime(
     home: HomeSettings,
     settings: SandboxSettings,
     registry: Mapping[str, HarnessType],
-    database: Database,
 ) -> AsyncIterator[OpenedRuntime]:
     """Have the runtime while the body runs.
 

@@ -5,6 +5,7 @@ compares wish and state and acts, one thing at a time. While the sandbox lives t
 open; it completes when the sandbox was stopped or failed, and the next wish starts it again.
 """
 
+from contextlib import suppress
 from datetime import timedelta
 from enum import StrEnum
 
@@ -13,7 +14,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.sandboxes import SandboxActivities
-    from cattery.errors import SandboxError
+    from cattery.errors import SandboxError, SandboxFailedError, SandboxWaitingError
     from cattery.temporal import messages, search_attributes
     from cattery.temporal.failures import failure_code, failure_message
     from cattery.temporal.messages import (
@@ -21,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         HarnessRef,
         HarnessSandboxInput,
         ProvisionInput,
+        RecoveryNote,
         SandboxLost,
         SandboxReady,
     )
@@ -29,6 +31,9 @@ with workflow.unsafe.imports_passed_through():
 
 LINGER = timedelta(seconds=30)
 """How long a workflow without a sandbox waits for the next wish before it completes."""
+WAITING_PAUSE = timedelta(seconds=5)
+LONGEST_WAITING_PAUSE = timedelta(seconds=60)
+"""Between two calls that each wait for room for minutes: a day of it stays a short history."""
 
 
 class Phase(StrEnum):
@@ -36,10 +41,16 @@ class Phase(StrEnum):
 
     IDLE = "idle"
     STARTING = "starting"
+    WAITING = "waiting"
+    RECOVERING = "recovering"
     READY = "ready"
     STOPPING = "stopping"
     FAILED = "failed"
     DELETED = "deleted"
+
+
+COMING_UP = (Phase.STARTING, Phase.WAITING, Phase.RECOVERING)
+"""Whoever wants the sandbox to run joins what is under way."""
 
 
 class Wish(StrEnum):
@@ -69,6 +80,8 @@ class HarnessSandboxWorkflow:
         self._served = 0
         self._joined = 0
         """The last wish to run that the start under way serves."""
+        self._restarts = 0
+        """Restarts in place of this generation that were dealt with."""
 
     @workflow.run
     async def run(self, sandbox: HarnessSandboxInput) -> str:
@@ -141,7 +154,7 @@ class HarnessSandboxWorkflow:
 
     def _note(self, wish: Wish) -> None:
         self._asked += 1
-        starting = self._phase is Phase.STARTING and self._wish is Wish.NOTHING
+        starting = self._phase in COMING_UP and self._wish is Wish.NOTHING
         if wish is Wish.RUN and starting:
             self._joined = self._asked
         elif self._wish is not Wish.DELETE:
@@ -179,7 +192,26 @@ class HarnessSandboxWorkflow:
     async def _start(self) -> None:
         """Start the next generation, unless a stop or a deletion comes in between."""
         self._generation += 1
-        self._enter(Phase.STARTING)
+        self._restarts = 0
+        await self._bring_up(Phase.STARTING)
+
+    async def _bring_up(self, phase: Phase) -> None:
+        """Have this generation's sandbox answer, however long it has to wait for room."""
+        pause = WAITING_PAUSE
+        while await self._try(phase):
+            phase = Phase.WAITING
+            with suppress(TimeoutError):
+                await workflow.wait_condition(
+                    self._is_unwanted, timeout=pause, timeout_summary="waits for room"
+                )
+            if self._is_unwanted():
+                self._failure = _STOPPED
+                return
+            pause = min(pause * 2, LONGEST_WAITING_PAUSE)
+
+    async def _try(self, phase: Phase) -> bool:
+        """Provision once; true where there is no room for the sandbox now."""
+        self._enter(phase)
         task = ProvisionInput(harness_id=self._sandbox.harness_id, generation=self._generation)
         provisioning = workflow.start_activity_method(
             SandboxActivities.provision,
@@ -188,9 +220,7 @@ class HarnessSandboxWorkflow:
             summary=f"start generation {self._generation}",
             **PROVISION,
         )
-        await workflow.wait_condition(
-            lambda: provisioning.done() or self._wish in (Wish.STOP, Wish.DELETE)
-        )
+        await workflow.wait_condition(lambda: provisioning.done() or self._is_unwanted())
         is_given_up = not provisioning.done()
         if is_given_up:
             self._failure = _STOPPED
@@ -199,11 +229,19 @@ class HarnessSandboxWorkflow:
         try:
             await provisioning
         except ActivityError as error:
-            if not is_given_up:
-                show_log = failure_code(error) == SandboxError.code
-                await self._fail(failure_message(error), show_log=show_log)
+            if is_given_up:
+                return False
+            self._failure = failure_message(error)
+            if failure_code(error) == SandboxWaitingError.code:
+                return True
+            show_log = failure_code(error) in (SandboxError.code, SandboxFailedError.code)
+            await self._fail(self._failure, show_log=show_log)
         else:
             self._enter(Phase.READY)
+        return False
+
+    def _is_unwanted(self) -> bool:
+        return self._wish in (Wish.STOP, Wish.DELETE)
 
     async def _fail(self, message: str, *, show_log: bool) -> None:
         self._failure = message
@@ -255,6 +293,9 @@ class HarnessSandboxWorkflow:
         )
 
     async def _check_loss(self, lost: SandboxLost) -> None:
+        if lost.recoverable:
+            await self._heal(lost)
+            return
         if await self._is_running():
             return
         if lost.crashed:
@@ -262,6 +303,38 @@ class HarnessSandboxWorkflow:
             await self._fail(message, show_log=True)
         else:
             await self._stop()
+
+    async def _heal(self, lost: SandboxLost) -> None:
+        """Bring this generation back, a bounded number of times."""
+        seen = await workflow.execute_activity_method(
+            SandboxActivities.inspect,
+            ProvisionInput(harness_id=self._sandbox.harness_id, generation=self._generation),
+            task_queue=SANDBOX_QUEUE,
+            summary="look at the sandbox",
+            **ROWS,
+        )
+        restarts = max(lost.restarts, seen.restarts)
+        if seen.intact and restarts <= self._restarts:
+            return  # somebody else told of it as well
+        reason = seen.reason or lost.reason or "Its pod was replaced."
+        if seen.failed and not seen.recoverable:
+            await self._fail(f"The sandbox ended by itself. {reason}", show_log=True)
+            return
+        may_recover = await workflow.execute_activity_method(
+            SandboxActivities.note_recovery,
+            RecoveryNote(
+                harness_id=self._sandbox.harness_id, generation=self._generation, reason=reason
+            ),
+            task_queue=SANDBOX_QUEUE,
+            summary="note the recovery",
+            **ROWS,
+        )
+        if not may_recover:
+            await self._fail(f"{_LOST_TOO_OFTEN} The last time: {reason}", show_log=True)
+            return
+        self._restarts = restarts
+        self._failure = reason
+        await self._bring_up(Phase.RECOVERING)
 
     def _may_roll(self) -> bool:
         return (
@@ -278,7 +351,8 @@ class HarnessSandboxWorkflow:
             ]
         )
         since = workflow.now().isoformat(timespec="seconds")
-        reason = f"\n\n{self._failure}" if phase is Phase.FAILED else ""
+        tells = phase in (Phase.FAILED, Phase.WAITING, Phase.RECOVERING)
+        reason = f"\n\n{self._failure}" if tells else ""
         workflow.set_current_details(
             f"Harness **{self._name}**, generation {self._generation}: "
             f"**{phase.value}** since {since}{reason}"
@@ -286,3 +360,7 @@ class HarnessSandboxWorkflow:
 
 
 _STOPPED = "The sandbox was stopped."
+_LOST_TOO_OFTEN = (
+    "The sandbox was lost again and again and is not healed any more. Look at its log, then start "
+    "it again."
+)

@@ -26,12 +26,19 @@ ROWS: ActivityOptions = {
 """Reads and writes of rows. Tried for ever: the database comes back, and the row matters."""
 
 PROVISION: ActivityOptions = {
-    "start_to_close_timeout": timedelta(minutes=5),
+    "start_to_close_timeout": timedelta(minutes=15),
     "heartbeat_timeout": timedelta(seconds=15),
-    "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3),
+    # A killed worker uses up a try as well. A runtime that has watched a start fail says so by a
+    # type of its own, and one that waits is asked again by the workflow.
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        maximum_attempts=3,
+        non_retryable_error_types=["sandbox_failed", "sandbox_waiting"],
+    ),
     "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 }
-"""Longer than a runtime's own start time-out, whose message says more; then people decide."""
+"""Longer than a runtime's own patience with a roll, a quota and a start, whose messages say more;
+then people decide."""
 
 TEARDOWN: ActivityOptions = {
     "start_to_close_timeout": timedelta(minutes=10),

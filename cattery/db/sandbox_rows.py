@@ -6,6 +6,7 @@ given up can no longer change what its successor wrote.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -103,6 +104,17 @@ class SandboxRows:
             ),
             waiting=reason,
         )
+
+    async def read_recoveries(self) -> list[tuple[datetime, str]]:
+        """Return when and why the sandbox was healed lately, oldest first."""
+        found = await self._session.scalar(
+            select(HarnessRow.recoveries).where(HarnessRow.id == self._harness_id)
+        )
+        return [
+            (datetime.fromisoformat(str(one["at"])), str(one["reason"]))
+            for one in found or []
+            if isinstance(one, dict)
+        ]
 
     async def note_recovery(self, recoveries: list[Json]) -> bool:
         """Say that the sandbox was lost and is being healed; its address is forgotten."""
