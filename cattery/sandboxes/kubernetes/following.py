@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from cattery.clock import utc_now
-from cattery.errors import HarnessError, SandboxError, SandboxSetupError, SandboxWaitingError
+from cattery.errors import (
+    HarnessError,
+    SandboxError,
+    SandboxFailedError,
+    SandboxSetupError,
+    SandboxWaitingError,
+)
 from cattery.logs import redact
 from cattery.sandboxes.kubernetes.api import ClusterApi, Kind
 from cattery.sandboxes.kubernetes.diagnosis import (
@@ -60,7 +66,7 @@ class Following:
         """Wait until the program answers; return the address of its pod.
 
         Raises:
-            SandboxError: it failed, or took too long; the message says at what.
+            SandboxFailedError: it failed, or took too long; the message says at what.
             SandboxSetupError: it cannot start as things stand.
             SandboxWaitingError: it still waits for quota.
         """
@@ -116,7 +122,7 @@ class _Start:
         """Wait for a verdict that says something new.
 
         Raises:
-            SandboxError: the time is up.
+            SandboxFailedError: the time is up.
         """
 
         def look() -> Verdict | None:
@@ -244,7 +250,7 @@ class _Start:
         if failure.wants_log:
             tail = await self._read_log(previous=failure.previous_log)
             message += f"\nThe last lines of its log:\n{tail}" if tail else " Its log is empty."
-        return SandboxSetupError(message) if failure.permanent else SandboxError(message)
+        return SandboxSetupError(message) if failure.permanent else SandboxFailedError(message)
 
     async def _read_log(self, *, previous: bool) -> str:
         try:
