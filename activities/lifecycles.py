@@ -1,5 +1,8 @@
 """What one workflow needs of another: to close it, to have it do something and wait for that."""
 
+import asyncio
+from itertools import count
+
 from temporalio import activity
 from temporalio.client import (
     Client,
@@ -12,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.heartbeat import heartbeating
+from cattery.errors import SandboxWaitingError
 from cattery.temporal.messages import (
     CLOSE_SESSION,
     DELETE_SANDBOX,
@@ -32,6 +36,9 @@ from cattery.temporal.naming import (
     session_workflow,
 )
 
+ROLL_PAUSE = 1.0
+"""Seconds in which a workflow that goes on in a fresh run has done so."""
+
 
 class LifecycleActivities:
     """Reaches other workflows; every method waits for their answer and may be repeated."""
@@ -41,29 +48,41 @@ class LifecycleActivities:
 
     @activity.defn(name="lifecycle.ensure_sandbox")
     async def ensure_sandbox(self, sandbox: HarnessSandboxInput) -> SandboxReady:
-        """Have a sandbox that answers. A failure to start it is passed on with its reason."""
+        """Have a sandbox that answers. A failure to start it is passed on with its reason.
+
+        It may wait for room for days: a later try waits for the update of the one before it, and
+        where the workflow goes on in a fresh run, that is asked again.
+        """
         async with heartbeating():
-            try:
-                ready: SandboxReady = await self._client.execute_update_with_start_workflow(
-                    ENSURE_READY,
-                    result_type=SandboxReady,
-                    start_workflow_operation=_sandbox_entity(sandbox),
-                )
-            except WorkflowUpdateFailedError as error:
-                cause = error.cause
-                if isinstance(cause, ApplicationError):
-                    raise ApplicationError(
-                        cause.message, type="sandbox_start", non_retryable=True
-                    ) from error
-                raise
-        return ready
+            for number in count():
+                try:
+                    ready: SandboxReady = await self._client.execute_update_with_start_workflow(
+                        ENSURE_READY,
+                        id=_update_id(number),
+                        result_type=SandboxReady,
+                        start_workflow_operation=_sandbox_entity(sandbox),
+                    )
+                except WorkflowUpdateFailedError as error:
+                    cause = error.cause
+                    if not isinstance(cause, ApplicationError):
+                        raise
+                    if cause.type != SandboxWaitingError.code:
+                        raise ApplicationError(
+                            cause.message, type="sandbox_start", non_retryable=True
+                        ) from error
+                else:
+                    return ready
+                await asyncio.sleep(ROLL_PAUSE)
+        raise AssertionError("the counting never ends")
 
     @activity.defn(name="lifecycle.delete_sandbox")
     async def delete_sandbox(self, sandbox: HarnessSandboxInput) -> None:
         """End a harness's sandbox for good and wait until it is gone."""
         async with heartbeating():
             await self._client.execute_update_with_start_workflow(
-                DELETE_SANDBOX, start_workflow_operation=_sandbox_entity(sandbox)
+                DELETE_SANDBOX,
+                id=_update_id(),
+                start_workflow_operation=_sandbox_entity(sandbox),
             )
 
     @activity.defn(name="lifecycle.close_session")
@@ -103,6 +122,15 @@ class LifecycleActivities:
                 task_queue=ORCHESTRATION_QUEUE,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             )
+
+
+def _update_id(number: int = 0) -> str:
+    """Name an update by the activity that asks for it: all its tries ask for the same.
+
+    A workflow takes ten updates at a time; tries that piled up would keep others out.
+    """
+    info = activity.info()
+    return f"{info.workflow_run_id}/{info.activity_id}/{number}"
 
 
 def _sandbox_entity(

@@ -1,25 +1,36 @@
-"""Effects on sandboxes: provision, stop, remove. Each is idempotent and writes what it did."""
+"""Effects on sandboxes: provision, heal, end. Each is idempotent and writes what it did."""
 
 import asyncio
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final
 
+import structlog
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.file_managers import FileManagers
 from activities.heartbeat import heartbeating
+from activities.sandbox_losses import look_at
 from cattery.auth.sandbox_tokens import hash_token, new_token
-from cattery.clock import utc_now
 from cattery.db.engine import Database
+from cattery.db.harness_logs import store_log
 from cattery.db.sandbox_rows import HarnessFacts, SandboxRows, find_harness
 from cattery.db.states import HarnessStatus
-from cattery.errors import NotFoundError, SandboxError
+from cattery.errors import (
+    CatteryError,
+    NotFoundError,
+    SandboxError,
+    SandboxFailedError,
+    SandboxWaitingError,
+)
 from cattery.harnesses.port import HarnessEndpoint, HarnessType
 from cattery.ids import HarnessId
 from cattery.jsontypes import Json, JsonObject
 from cattery.sandboxes.port import (
     Observation,
     Progress,
+    Report,
     RuntimeEvent,
     SandboxRuntime,
     SandboxSpec,
@@ -39,14 +50,18 @@ from cattery.temporal.messages import (
     SandboxSeen,
 )
 
-LOG_LINES = 50
+log = structlog.get_logger(__name__)
+
+LOG_LINES: Final = 50
 """Lines of a failed harness's log that its row keeps."""
-MAX_RECOVERIES = 3
-RECOVERY_WINDOW = timedelta(minutes=10)
-"""A sandbox that was lost so often in so short a time is looked at by people."""
-RECOVERIES_KEPT = 10
-EVENTS_KEPT = 50
+LOG_LINES_STORED: Final = 1_000
+"""Of the log of a sandbox that ends by itself: on a cluster it goes with the pod."""
+LOG_PATIENCE: Final = 10.0
+"""Seconds that the reading of such a log may hold things up."""
+EVENTS_KEPT: Final = 50
 """Events of one start that its row keeps, the newest."""
+START_PAUSES: Final = (1.0, 2.0)
+"""Seconds before a start that failed is tried again; after the last try people decide."""
 
 
 class SandboxActivities:
@@ -85,24 +100,32 @@ class SandboxActivities:
         """Start a generation's sandbox, or adopt it, and wait until its harness answers.
 
         The token that the sandbox gets is made here and known to nobody else: the row keeps its
-        hash. A retry that adopts a sandbox leaves the token that it was started with in force.
+        hash. A try that adopts a sandbox leaves the token that it was started with in force.
+
+        What the runtime says is final here: it was tried several times, or waited for. Only what
+        is no fault of the start, such as the end of this worker, has Temporal try again.
         """
-        with translated_errors():
-            async with heartbeating():
+        async with heartbeating():
+            with translated_errors():
                 harness = await self._begin(task)
+            try:
                 observed = await self._start(harness, task.generation)
-            if observed.endpoint is None:
-                raise SandboxError(f"The sandbox of harness {task.harness_id} has no address.")
-            password = observed.endpoint.password or harness.password
-            endpoint = HarnessEndpoint(observed.endpoint.base_url, password)
+            except SandboxError as error:
+                if isinstance(error, SandboxWaitingError):
+                    await self._note_waiting(task, error.message)
+                raise ApplicationError(
+                    first_line(error.message), type=error.code, non_retryable=True
+                ) from error
+            password = (observed.endpoint and observed.endpoint.password) or harness.password
+            endpoint = HarnessEndpoint(_address_of(observed), password)
             async with self._database.write() as session:
                 rows = SandboxRows(session, task.harness_id, task.generation)
                 await rows.finish(observed.name, endpoint)
-        return SandboxReady(generation=task.generation)
+        return SandboxReady(generation=task.generation, restarts=observed.restarts)
 
     @activity.defn(name="sandbox.is_running")
     async def is_running(self, task: ProvisionInput) -> bool:
-        """Look whether a generation's sandbox runs."""
+        """Look whether a generation's sandbox runs. For workflows older than `inspect`."""
         with translated_errors():
             observed = await self._runtime.observe(task.harness_id)
         return observed.state is SandboxState.RUNNING and observed.generation == task.generation
@@ -112,82 +135,81 @@ class SandboxActivities:
         """Look at a generation's sandbox, and whether it is as its row says."""
         with translated_errors():
             observed = await self._runtime.observe(task.harness_id)
-            async with self._database.read() as session:
-                harness = await find_harness(session, task.harness_id)
-        runs = observed.state is SandboxState.RUNNING and observed.generation == task.generation
-        written = harness.endpoint.base_url if harness and harness.endpoint else None
-        return SandboxSeen(
-            intact=runs and observed.endpoint is not None and observed.endpoint.base_url == written,
-            failed=observed.state is SandboxState.FAILED,
-            recoverable=observed.recoverable,
-            restarts=observed.restarts,
-            reason=observed.reason,
-        )
+        async with self._database.read() as session:
+            harness = await find_harness(session, task.harness_id)
+        return look_at(observed, task.generation, harness.endpoint if harness else None)
 
     @activity.defn(name="sandbox.note_recovery")
     async def note_recovery(self, note: RecoveryNote) -> bool:
-        """Say that a sandbox is being healed; false where it was healed too often lately.
-
-        Safe to repeat within the same moment only: a repeated one counts again, which at worst
-        makes people look sooner.
-        """
-        now = utc_now()
+        """Say that a sandbox is being healed; false where it was healed too often lately."""
+        await self._keep_log(note.harness_id)
         async with self._database.write() as session:
             rows = SandboxRows(session, note.harness_id, note.generation)
-            recent = await rows.read_recoveries()
-            since = [one for one in recent if now - one[0] < RECOVERY_WINDOW]
-            if len(since) >= MAX_RECOVERIES:
-                return False
-            kept = [*recent, (now, note.reason)][-RECOVERIES_KEPT:]
-            await rows.note_recovery(
-                [{"at": at.isoformat(), "reason": reason} for at, reason in kept]
-            )
-        return True
+            return await rows.note_recovery(note.at, note.reason)
 
     @activity.defn(name="sandbox.stop")
     async def stop(self, task: ProvisionInput) -> None:
         """End the sandbox, all of its processes; its address and tokens are forgotten first."""
-        with translated_errors():
-            async with heartbeating():
-                async with self._database.write() as session:
-                    await SandboxRows(session, task.harness_id, task.generation).stop()
-                try:
-                    await self._runtime.stop(task.harness_id)
-                except SandboxError as error:
-                    await self._note_held(task, error)
-                    raise
-                await self._note_held(task, None)
+        async with self._ending(task):
+            async with self._database.write() as session:
+                await SandboxRows(session, task.harness_id, task.generation).stop()
+            await self._runtime.stop(task.harness_id)
 
     @activity.defn(name="sandbox.fail")
     async def fail(self, note: FailureNote) -> None:
-        """End what is left of a generation and say why it failed."""
-        with translated_errors():
-            async with heartbeating():
-                # Read first: on a cluster a log goes with its pod.
-                message = await self._with_log(note) if note.show_log else note.message
-                await self._runtime.stop(note.harness_id)
-                async with self._database.write() as session:
-                    rows = SandboxRows(session, note.harness_id, note.generation)
-                    await rows.fail(message)
+        """Say why a generation failed, and end what is left of it."""
+        task = ProvisionInput(harness_id=note.harness_id, generation=note.generation)
+        async with self._ending(task):
+            message = note.message
+            if note.show_log and (written := await self._keep_log(note.harness_id)):
+                lines = "\n".join(written.splitlines()[-LOG_LINES:])
+                message = f"{message}\nThe last lines of its log:\n{lines}"
+            async with self._database.write() as session:
+                await SandboxRows(session, note.harness_id, note.generation).fail(message)
+            await self._runtime.stop(note.harness_id)
 
     @activity.defn(name="sandbox.remove")
     async def remove(self, ref: HarnessRef) -> None:
         """Delete everything of a sandbox but the project's workspace."""
-        with translated_errors():
+        async with self._database.read() as session:
+            harness = await find_harness(session, ref.harness_id)
+        generation = harness.generation if harness else 0
+        async with self._ending(ProvisionInput(harness_id=ref.harness_id, generation=generation)):
+            await self._runtime.remove(ref.harness_id)
+            if self._files is not None:
+                await self._files.remove_home(ref.harness_id)
+
+    @asynccontextmanager
+    async def _ending(self, task: ProvisionInput) -> AsyncIterator[None]:
+        """Show in the row what holds an end up, while it does. Nothing makes an end impossible.
+
+        Even what no repetition of ours would help is tried again: people mend it meanwhile.
+        """
+        try:
             async with heartbeating():
-                await self._runtime.remove(ref.harness_id)
-                if self._files is not None:
-                    await self._files.remove_home(ref.harness_id)
+                yield
+        except CatteryError as error:
+            await self._note_waiting(task, error.message)
+            raise ApplicationError(first_line(error.message), type=error.code) from error
+        await self._note_waiting(task, None)
 
-    async def _note_held(self, task: ProvisionInput, error: SandboxError | None) -> None:
-        """Show what holds an end up, and when it does no longer."""
-        reason = first_line(error.message) if error else None
+    async def _note_waiting(self, task: ProvisionInput, reason: str | None) -> None:
         async with self._database.write() as session:
-            await SandboxRows(session, task.harness_id, task.generation).note_waiting(reason)
+            rows = SandboxRows(session, task.harness_id, task.generation)
+            await rows.note_waiting(first_line(reason) if reason else None)
 
-    async def _with_log(self, note: FailureNote) -> str:
-        log = await self._runtime.read_log(note.harness_id, lines=LOG_LINES)
-        return f"{note.message}\nThe last lines of its log:\n{log}" if log else note.message
+    async def _keep_log(self, harness_id: HarnessId) -> str:
+        """Read the log while there is one, and store it; what cannot be read is left."""
+        try:
+            async with asyncio.timeout(LOG_PATIENCE):
+                text = await self._runtime.read_log(harness_id, lines=LOG_LINES_STORED)
+        except (CatteryError, TimeoutError) as error:
+            log.warning("sandbox_log_was_not_read", harness_id=str(harness_id), error=str(error))
+            return ""
+        if text:
+            async with self._database.write() as session:
+                await store_log(session, harness_id, text)
+        return text
 
     async def _begin(self, task: ProvisionInput) -> HarnessFacts:
         async with self._database.write() as session:
@@ -199,11 +221,11 @@ class SandboxActivities:
         return harness
 
     async def _start(self, harness: HarnessFacts, generation: int) -> Observation:
+        """Have the runtime start the sandbox or adopt it; what may pass is tried again."""
         token = new_token()
         async with self._database.write() as session:
             rows = SandboxRows(session, harness.harness_id, generation)
             await rows.add_token(hash_token(token))
-        await self._runtime.create_workspace(harness.project_id)
         spec = SandboxSpec(
             harness_id=harness.harness_id,
             project_id=harness.project_id,
@@ -215,9 +237,32 @@ class SandboxActivities:
             gateway_token=token,
             password=harness.password or new_token(),
         )
-        return await self._runtime.ensure_running(
-            spec, _ProgressWriter(self._database, harness.harness_id, generation).report
+        report = _ProgressWriter(self._database, harness.harness_id, generation).report
+        for pause in START_PAUSES:
+            try:
+                return await self._try_to_start(spec, report)
+            except SandboxError as error:
+                if error.permanent or error.code in _DECIDED:
+                    raise
+                log.info("sandbox_start_failed", harness_id=str(spec.harness_id), code=error.code)
+            await asyncio.sleep(pause)
+        return await self._try_to_start(spec, report)
+
+    async def _try_to_start(self, spec: SandboxSpec, report: Report) -> Observation:
+        await self._runtime.create_workspace(spec.project_id)
+        return await self._runtime.ensure_running(spec, report)
+
+
+_DECIDED: Final = frozenset({SandboxWaitingError.code, SandboxFailedError.code})
+"""What a runtime says after it has waited for long."""
+
+
+def _address_of(observed: Observation) -> str:
+    if observed.endpoint is None:
+        raise ApplicationError(
+            f"Sandbox {observed.name} runs, but has no address.", type=SandboxError.code
         )
+    return observed.endpoint.base_url
 
 
 class _ProgressWriter:

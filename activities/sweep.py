@@ -2,9 +2,11 @@
 
 A row and a signal cannot be written in one transaction; whoever writes the row first and dies
 leaves something that nobody works on. The sweep finds it and starts it again. It acts on what the
-database says; where the database does not answer, it does nothing.
+database says; where the database does not answer, it does nothing, and where the runtime does not,
+nothing to sandboxes. A database without a single harness is not believed that none is wanted.
 """
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -14,12 +16,20 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.sandbox_losses import find_loss, tell_loss
 from cattery.db import purge
 from cattery.db.engine import Database
 from cattery.db.file_managers import list_unwatched
-from cattery.db.sandbox_rows import HarnessFacts, find_harness, list_live_harnesses
+from cattery.db.sandbox_rows import (
+    HarnessFacts,
+    find_harness,
+    find_harnesses,
+    has_harnesses,
+    list_live_harnesses,
+)
 from cattery.db.states import HarnessStatus, PromptStatus
 from cattery.db.turns import find_session, list_stuck_sessions, list_waiting_prompts
+from cattery.errors import SandboxError
 from cattery.ids import HarnessId, SessionId
 from cattery.sandboxes.port import Observation, SandboxRuntime, SandboxState
 from cattery.temporal import messages, naming
@@ -28,7 +38,6 @@ from cattery.temporal.messages import (
     HarnessSandboxInput,
     ProjectRef,
     PromptRef,
-    SandboxLost,
     SessionInput,
     SessionRef,
     SweepResult,
@@ -40,6 +49,9 @@ log = structlog.get_logger(__name__)
 SIGNAL_LOST = timedelta(seconds=10)
 """Age at which a queued prompt or a new session that nobody works on is signalled again."""
 DELETION_LOST = timedelta(seconds=60)
+ORPHANS_PATIENCE = 20.0
+"""Seconds that one sweep spends on sandboxes that no row knows; the next goes on."""
+ORPHANS_AT_ONCE = 8
 FILES_LOST = timedelta(minutes=5)
 """Time without use after which a file manager must have a workflow that will stop it."""
 
@@ -68,20 +80,32 @@ class SweepActivities:
     @activity.defn(name="sweep.run")
     async def run(self) -> SweepResult:
         """Sweep once; returns what was found and acted on."""
-        async with self._database.read() as rows:
-            live = {h.harness_id: h for h in await list_live_harnesses(rows)}
-        observed = {o.harness_id: o for o in await self._runtime.observe_all()}
         result = SweepResult(
-            lost=await self._report_lost(live, observed),
-            orphans=await self._remove_orphans(observed),
             prompts=await self._signal_prompts(),
             sessions=await self._open_sessions(),
             deletions=await self._resume_deletions(),
             file_managers=await self._watch_file_managers(),
         )
+        try:
+            lost, orphans = await self._compare_sandboxes()
+        except SandboxError as error:
+            log.warning("sandboxes_were_not_swept", error=error.message)
+        else:
+            result = result.model_copy(update={"lost": lost, "orphans": orphans})
         if any(result.model_dump().values()):
             log.info("sweep_acted", **result.model_dump())
         return result
+
+    async def _compare_sandboxes(self) -> tuple[int, int]:
+        """Compare rows and sandboxes, each read at once; returns how many were lost and orphaned.
+
+        Raises:
+            SandboxError: the runtime does not answer.
+        """
+        async with self._database.read() as rows:
+            live = {h.harness_id: h for h in await list_live_harnesses(rows)}
+        observed = {o.harness_id: o for o in await self._runtime.observe_all()}
+        return await self._report_lost(live, observed), await self._remove_orphans(observed)
 
     async def _report_lost(
         self,
@@ -92,34 +116,61 @@ class SweepActivities:
         lost = 0
         for harness_id, harness in live.items():
             seen = observed.get(harness_id)
-            runs = seen is not None and seen.state in (SandboxState.RUNNING, SandboxState.STARTING)
-            if runs or harness.deleting:
+            if harness.deleting:
                 continue
-            lost += 1
             if harness.status is HarnessStatus.READY:
-                note = SandboxLost(
-                    generation=harness.generation,
-                    reason=seen.reason if seen else "",
-                    crashed=seen is not None and seen.state is SandboxState.FAILED,
-                )
-                await self._signal_sandbox(harness, messages.SANDBOX_LOST, [note])
-            elif not await self._is_open(naming.harness_workflow(harness_id)):
+                if (loss := find_loss(harness, seen)) is not None:
+                    lost += 1
+                    await tell_loss(self._client, harness, loss)
+            elif not _comes_up(seen) and not await self._is_open(
+                naming.harness_workflow(harness_id)
+            ):
+                lost += 1
                 await self._signal_sandbox(harness, messages.START_SANDBOX, [])
         return lost
 
     async def _remove_orphans(self, observed: Mapping[HarnessId, Observation]) -> int:
-        """Remove sandboxes whose harness has no row, seen so in two sweeps."""
-        orphans: set[HarnessId] = set()
-        for harness_id in observed:
-            async with self._database.read() as rows:
-                if await find_harness(rows, harness_id) is None:
-                    orphans.add(harness_id)
+        """Remove sandboxes whose harness has no row, seen so in two sweeps of this worker.
+
+        One that cannot be removed now is left for the next sweep, and holds up none of the others.
+        """
+        if not observed:
+            self._suspects = set()
+            return 0
+        async with self._database.read() as rows:
+            known = await find_harnesses(rows, observed.keys())
+            is_empty = not known and not await has_harnesses(rows)
+        if is_empty:
+            log.error("no_harness_has_a_row_and_sandboxes_exist", sandboxes=len(observed))
+            return 0
+        orphans = observed.keys() - known.keys()
         confirmed = orphans & self._suspects
-        self._suspects = orphans - confirmed
-        for harness_id in confirmed:
-            log.warning("orphaned_sandbox_removed", harness_id=str(harness_id))
+        self._suspects = set(orphans)
+        room = asyncio.Semaphore(ORPHANS_AT_ONCE)
+
+        async def remove(harness_id: HarnessId) -> bool:
+            async with room:
+                return await self._remove_orphan(harness_id)
+
+        removing = [asyncio.create_task(remove(each)) for each in confirmed]
+        if not removing:
+            return 0
+        done, late = await asyncio.wait(removing, timeout=ORPHANS_PATIENCE)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        return sum(task.result() for task in done)
+
+    async def _remove_orphan(self, harness_id: HarnessId) -> bool:
+        log.warning("orphaned_sandbox_found", harness_id=str(harness_id))
+        try:
             await self._runtime.remove(harness_id)
-        return len(confirmed)
+        except SandboxError as error:
+            log.warning(
+                "orphaned_sandbox_not_removed", harness_id=str(harness_id), error=error.message
+            )
+            return False
+        return True
 
     async def _signal_prompts(self) -> int:
         """Signal prompts again whose signal may have been lost; workflows leave out doubles.
@@ -246,3 +297,7 @@ class SweepActivities:
                 return False
             raise
         return described.close_time is None
+
+
+def _comes_up(seen: Observation | None) -> bool:
+    return seen is not None and seen.state in (SandboxState.RUNNING, SandboxState.STARTING)

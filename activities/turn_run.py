@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import structlog
 
 from activities.connections import HarnessConnection, HarnessConnections
+from activities.sandbox_losses import find_loss
 from activities.turn_stream import PostedPrompt, TurnStream
 from cattery.db.engine import Database
 from cattery.db.event_log import Fence, read_events
@@ -47,7 +48,7 @@ from cattery.events.model import (
 from cattery.harnesses.port import HarnessType
 from cattery.ids import HarnessMessageId, HarnessSessionId
 from cattery.jsontypes import Json, JsonObject
-from cattery.sandboxes.port import SandboxRuntime, SandboxState
+from cattery.sandboxes.port import SandboxRuntime
 from cattery.temporal.messages import SandboxLost, TurnInput, TurnOutcome, TurnResult
 
 log = structlog.get_logger(__name__)
@@ -192,17 +193,8 @@ class TurnRun:
     ) -> None:
         """Say why the turn ends: its sandbox is gone, or does not answer."""
         observed = await self._services.runtime.observe(harness.harness_id)
-        reason = observed.reason or error.message
-        is_same = observed.generation == harness.generation
-        comes_back = is_same and (observed.recoverable or observed.state is SandboxState.STARTING)
-        if observed.state is not SandboxState.RUNNING:
-            self._lost = SandboxLost(
-                generation=harness.generation,
-                reason=reason,
-                crashed=observed.state is SandboxState.FAILED,
-                recoverable=comes_back,
-                restarts=observed.restarts,
-            )
+        self._lost = find_loss(harness, observed)
+        reason = observed.reason or (self._lost and self._lost.reason) or error.message
         message = (
             f"The agent ended in the middle of this turn. {reason} "
             "What it said so far is kept; send a prompt to start it again."

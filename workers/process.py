@@ -30,6 +30,7 @@ from cattery.temporal.naming import (
     SANDBOX_QUEUE,
     SESSIONS_QUEUE,
 )
+from workers.observer import observing
 from workers.settings import WorkerSettings
 from workflows.deletion import (
     HarnessDeletionWorkflow,
@@ -94,6 +95,7 @@ async def running_workers(parts: WorkerParts, settings: WorkerSettings) -> Async
             owner=f"{socket.gethostname()}:{os.getpid()}",
         )
         workers = create_workers(parts, services, settings)
+        await stack.enter_async_context(observing(parts.database, parts.runtime, parts.client))
         running = [asyncio.create_task(worker.run()) for worker in workers]
         try:
             yield

@@ -3,11 +3,16 @@
 Whoever wants something says so by an update or a signal, which only notes the wish; the loop
 compares wish and state and acts, one thing at a time. While the sandbox lives the workflow is
 open; it completes when the sandbox was stopped or failed, and the next wish starts it again.
+
+A sandbox that was lost is looked at before that is believed, and healed where starting it again is
+the remedy. One that waits for room waits for ever: that is no failure.
 """
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from enum import StrEnum
+from typing import NoReturn
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
@@ -23,17 +28,24 @@ with workflow.unsafe.imports_passed_through():
         HarnessSandboxInput,
         ProvisionInput,
         RecoveryNote,
+        SandboxHealth,
         SandboxLost,
         SandboxReady,
+        SandboxSeen,
     )
     from cattery.temporal.naming import SANDBOX_QUEUE
-    from workflows.timing import PROVISION, ROWS, TEARDOWN
+    from workflows.timing import BRING_UP, FIRST_TEARDOWN, ROWS, TEARDOWN
 
 LINGER = timedelta(seconds=30)
 """How long a workflow without a sandbox waits for the next wish before it completes."""
-WAITING_PAUSE = timedelta(seconds=5)
-LONGEST_WAITING_PAUSE = timedelta(seconds=60)
-"""Between two calls that each wait for room for minutes: a day of it stays a short history."""
+WAITING_PAUSES = (timedelta(seconds=15), timedelta(seconds=30), timedelta(seconds=60))
+"""Between two tries to find room, the last again and again. A try itself waits for minutes, so that
+an hour makes some 150 events, and no more than 800 with a runtime that never waits."""
+ROLL_PAUSE = timedelta(seconds=1)
+"""Between the answers to those who wait and continue-as-new, which must not share a task."""
+
+LOOKS_CLOSER = "sandbox-looks-closer"
+"""Patch: `sandbox.inspect` instead of `sandbox.is_running`, and healing by what it finds."""
 
 
 class Phase(StrEnum):
@@ -49,7 +61,7 @@ class Phase(StrEnum):
     DELETED = "deleted"
 
 
-COMING_UP = (Phase.STARTING, Phase.WAITING, Phase.RECOVERING)
+COMING_UP = frozenset({Phase.STARTING, Phase.WAITING, Phase.RECOVERING})
 """Whoever wants the sandbox to run joins what is under way."""
 
 
@@ -70,18 +82,20 @@ class HarnessSandboxWorkflow:
     def __init__(self, sandbox: HarnessSandboxInput) -> None:
         self._sandbox = sandbox
         self._phase = Phase.IDLE
+        self._since = ""
         self._wish = Wish.NOTHING
         self._generation = 0
         self._name = ""
         self._failure = _STOPPED
         self._lost: SandboxLost | None = None
+        self._restarts = sandbox.restarts
+        """Restarts in place that were dealt with; `None`: the next look tells."""
         self._asked = 0
         """Wishes so far; `_served` is how many of them the loop has dealt with."""
         self._served = 0
         self._joined = 0
         """The last wish to run that the start under way serves."""
-        self._restarts = 0
-        """Restarts in place of this generation that were dealt with."""
+        self._is_rolling = False
 
     @workflow.run
     async def run(self, sandbox: HarnessSandboxInput) -> str:
@@ -94,21 +108,29 @@ class HarnessSandboxWorkflow:
         )
         self._generation, self._name = facts.generation, facts.name
         self._enter(Phase.READY if facts.ready else Phase.IDLE)
+        if sandbox.is_waiting and not facts.ready and not self._is_unwanted():
+            await self._bring_up(Phase.WAITING)
+            self._served = max(self._served, self._joined)
         while await self._has_wish():
             covers = self._asked
             await self._serve()
             self._served = max(covers, self._joined)
             if workflow.info().is_continue_as_new_suggested() and self._may_roll():
-                workflow.continue_as_new(sandbox)
+                self._roll(is_waiting=False)
         return self._phase.value
 
     @workflow.update(name=messages.ENSURE_READY)
     async def ensure_ready(self) -> SandboxReady:
-        """Have a sandbox that answers; joins a start that is under way.
+        """Have a sandbox that answers; joins a start or a recovery that is under way.
 
-        Fails with the reason where the start fails or somebody stops it.
+        Fails with the reason where the start fails or somebody stops it. Fails as one that waits
+        where this run ends in the middle of a wait: ask again, the next run goes on.
         """
-        await self._ask(Wish.RUN)
+        self._note(Wish.RUN)
+        mine = self._asked
+        await workflow.wait_condition(lambda: self._served >= mine or self._is_rolling)
+        if self._served < mine:
+            raise ApplicationError("The sandbox waits.", type=SandboxWaitingError.code)
         if self._phase is not Phase.READY:
             raise ApplicationError(self._failure, type="sandbox", non_retryable=True)
         return SandboxReady(generation=self._generation)
@@ -144,7 +166,7 @@ class HarnessSandboxWorkflow:
         return {
             "phase": self._phase.value,
             "generation": self._generation,
-            "failure": self._failure if self._phase is Phase.FAILED else "",
+            "failure": self._failure if self._phase in _WITH_REASON else "",
         }
 
     async def _ask(self, wish: Wish) -> None:
@@ -154,11 +176,14 @@ class HarnessSandboxWorkflow:
 
     def _note(self, wish: Wish) -> None:
         self._asked += 1
-        starting = self._phase in COMING_UP and self._wish is Wish.NOTHING
-        if wish is Wish.RUN and starting:
+        is_coming_up = self._phase in COMING_UP and self._wish is Wish.NOTHING
+        if wish is Wish.RUN and is_coming_up:
             self._joined = self._asked
         elif self._wish is not Wish.DELETE:
             self._wish = wish
+
+    def _is_unwanted(self) -> bool:
+        return self._wish in (Wish.STOP, Wish.DELETE)
 
     async def _has_wish(self) -> bool:
         """Wait for something to do; false when the workflow may complete."""
@@ -179,8 +204,7 @@ class HarnessSandboxWorkflow:
         lost, self._lost = self._lost, None
         match wish:
             case Wish.RUN:
-                if self._phase is not Phase.READY or not await self._is_running():
-                    await self._start()
+                await self._have_it_run()
             case Wish.STOP:
                 await self._stop()
             case Wish.DELETE:
@@ -189,36 +213,124 @@ class HarnessSandboxWorkflow:
                 if lost and lost.generation == self._generation and self._phase is Phase.READY:
                     await self._check_loss(lost)
 
+    async def _have_it_run(self) -> None:
+        """Start the sandbox unless it runs; bring one back that only has to be started again."""
+        if self._phase is not Phase.READY:
+            await self._start()
+        elif not workflow.patched(LOOKS_CLOSER):
+            if not await self._is_running():
+                await self._start()
+        else:
+            seen = await self._inspect()
+            if seen.health is SandboxHealth.COMING or self._needs_healing(seen):
+                await self._heal(seen.reason)
+            elif seen.health is not SandboxHealth.SOUND:
+                await self._start()
+
+    async def _check_loss(self, lost: SandboxLost) -> None:
+        """Look at a sandbox that is said to be lost, and do what is right for it.
+
+        Of one that is coming up by itself its runtime tells again once it runs.
+        """
+        if not workflow.patched(LOOKS_CLOSER):
+            if not await self._is_running():
+                await self._give_up(lost.reason, has_crashed=lost.crashed)
+            return
+        seen = await self._inspect()
+        reason = seen.reason or lost.reason
+        if self._needs_healing(seen):
+            await self._heal(reason)
+        elif seen.health in (SandboxHealth.FAILED, SandboxHealth.GONE):
+            has_crashed = lost.crashed or seen.health is SandboxHealth.FAILED
+            await self._give_up(reason, has_crashed=has_crashed)
+
+    async def _inspect(self) -> SandboxSeen:
+        seen = await workflow.execute_activity_method(
+            SandboxActivities.inspect,
+            self._task(),
+            task_queue=SANDBOX_QUEUE,
+            summary="look at the sandbox",
+            **ROWS,
+        )
+        if self._restarts is None and seen.health is SandboxHealth.SOUND:
+            self._restarts = seen.restarts
+        return seen
+
+    def _needs_healing(self, seen: SandboxSeen) -> bool:
+        match seen.health:
+            case SandboxHealth.MOVED:
+                return True
+            case SandboxHealth.FAILED:
+                return seen.recoverable
+            case SandboxHealth.SOUND:
+                return self._restarts is not None and seen.restarts > self._restarts
+            case _:
+                return False
+
+    async def _heal(self, reason: str) -> None:
+        """Bring this generation back, a bounded number of times within a while."""
+        reason = reason or "Its program ended and was started again."
+        self._failure = reason
+        may_recover = await workflow.execute_activity_method(
+            SandboxActivities.note_recovery,
+            RecoveryNote(
+                harness_id=self._sandbox.harness_id,
+                generation=self._generation,
+                at=workflow.now(),
+                reason=reason,
+            ),
+            task_queue=SANDBOX_QUEUE,
+            summary="note the recovery",
+            **ROWS,
+        )
+        if may_recover:
+            await self._bring_up(Phase.RECOVERING)
+        else:
+            await self._fail(_LOST_TOO_OFTEN.format(reason=reason), show_log=True)
+
+    async def _give_up(self, reason: str, *, has_crashed: bool) -> None:
+        if has_crashed:
+            message = f"The sandbox ended by itself. {reason}".strip()
+            await self._fail(message, show_log=True)
+        else:
+            await self._stop()
+
     async def _start(self) -> None:
         """Start the next generation, unless a stop or a deletion comes in between."""
         self._generation += 1
-        self._restarts = 0
         await self._bring_up(Phase.STARTING)
 
     async def _bring_up(self, phase: Phase) -> None:
         """Have this generation's sandbox answer, however long it has to wait for room."""
-        pause = WAITING_PAUSE
-        while await self._try(phase):
-            phase = Phase.WAITING
+        tries = 0
+        while await self._provision(phase):
+            if phase is not Phase.WAITING:
+                phase = Phase.WAITING
+                self._enter(phase)
+            if workflow.info().is_continue_as_new_suggested():
+                await self._roll_while_waiting()
+            asked = self._asked
             with suppress(TimeoutError):
                 await workflow.wait_condition(
-                    self._is_unwanted, timeout=pause, timeout_summary="waits for room"
+                    lambda: self._asked > asked,  # noqa: B023 - awaited here
+                    timeout=WAITING_PAUSES[min(tries, len(WAITING_PAUSES) - 1)],
+                    timeout_summary="waits for room",
                 )
             if self._is_unwanted():
                 self._failure = _STOPPED
                 return
-            pause = min(pause * 2, LONGEST_WAITING_PAUSE)
+            tries += 1
 
-    async def _try(self, phase: Phase) -> bool:
-        """Provision once; true where there is no room for the sandbox now."""
-        self._enter(phase)
-        task = ProvisionInput(harness_id=self._sandbox.harness_id, generation=self._generation)
+    async def _provision(self, phase: Phase) -> bool:
+        """Try to bring the sandbox up; true where there is no room for it now."""
+        if phase is not self._phase:
+            self._enter(phase)
         provisioning = workflow.start_activity_method(
             SandboxActivities.provision,
-            task,
+            self._task(),
             task_queue=SANDBOX_QUEUE,
             summary=f"start generation {self._generation}",
-            **PROVISION,
+            **BRING_UP,
         )
         await workflow.wait_condition(lambda: provisioning.done() or self._is_unwanted())
         is_given_up = not provisioning.done()
@@ -227,21 +339,20 @@ class HarnessSandboxWorkflow:
             self._enter(Phase.STOPPING)
             provisioning.cancel()
         try:
-            await provisioning
+            ready = await provisioning
         except ActivityError as error:
             if is_given_up:
                 return False
-            self._failure = failure_message(error)
-            if failure_code(error) == SandboxWaitingError.code:
+            code, message = failure_code(error), failure_message(error)
+            if code == SandboxWaitingError.code:
+                self._failure = message
                 return True
-            show_log = failure_code(error) in (SandboxError.code, SandboxFailedError.code)
-            await self._fail(self._failure, show_log=show_log)
+            show_log = code in (SandboxError.code, SandboxFailedError.code)
+            await self._fail(message, show_log=show_log)
         else:
+            self._restarts = ready.restarts
             self._enter(Phase.READY)
         return False
-
-    def _is_unwanted(self) -> bool:
-        return self._wish in (Wish.STOP, Wish.DELETE)
 
     async def _fail(self, message: str, *, show_log: bool) -> None:
         self._failure = message
@@ -251,98 +362,69 @@ class HarnessSandboxWorkflow:
             message=message,
             show_log=show_log,
         )
-        await workflow.execute_activity_method(
-            SandboxActivities.fail,
-            note,
-            task_queue=SANDBOX_QUEUE,
-            summary="clean up and say why",
-            **TEARDOWN,
-        )
+        await self._end(SandboxActivities.fail, note, "clean up and say why")
         self._enter(Phase.FAILED)
 
     async def _stop(self) -> None:
         self._failure = _STOPPED
         self._enter(Phase.STOPPING)
-        await workflow.execute_activity_method(
-            SandboxActivities.stop,
-            ProvisionInput(harness_id=self._sandbox.harness_id, generation=self._generation),
-            task_queue=SANDBOX_QUEUE,
-            summary="end the sandbox",
-            **TEARDOWN,
-        )
+        await self._end(SandboxActivities.stop, self._task(), "end the sandbox")
         self._enter(Phase.IDLE)
 
     async def _delete(self) -> None:
         await self._stop()
-        await workflow.execute_activity_method(
-            SandboxActivities.remove,
-            HarnessRef(harness_id=self._sandbox.harness_id),
-            task_queue=SANDBOX_QUEUE,
-            summary="delete what it leaves",
-            **TEARDOWN,
-        )
+        ref = HarnessRef(harness_id=self._sandbox.harness_id)
+        await self._end(SandboxActivities.remove, ref, "delete what it leaves")
         self._enter(Phase.DELETED)
+
+    async def _end[T](
+        self, act: Callable[[SandboxActivities, T], Awaitable[None]], given: T, summary: str
+    ) -> None:
+        """End something, however long it takes; once it is held up, say by what."""
+        try:
+            await workflow.execute_activity_method(
+                act, given, task_queue=SANDBOX_QUEUE, summary=summary, **FIRST_TEARDOWN
+            )
+        except ActivityError as error:
+            self._describe(f"The end is held up, and tried again: {failure_message(error)}")
+            await workflow.execute_activity_method(
+                act, given, task_queue=SANDBOX_QUEUE, summary=summary, **TEARDOWN
+            )
 
     async def _is_running(self) -> bool:
         return await workflow.execute_activity_method(
             SandboxActivities.is_running,
-            ProvisionInput(harness_id=self._sandbox.harness_id, generation=self._generation),
+            self._task(),
             task_queue=SANDBOX_QUEUE,
             summary="look at the sandbox",
             **ROWS,
         )
 
-    async def _check_loss(self, lost: SandboxLost) -> None:
-        if lost.recoverable:
-            await self._heal(lost)
-            return
-        if await self._is_running():
-            return
-        if lost.crashed:
-            message = f"The sandbox ended by itself. {lost.reason}".strip()
-            await self._fail(message, show_log=True)
-        else:
-            await self._stop()
-
-    async def _heal(self, lost: SandboxLost) -> None:
-        """Bring this generation back, a bounded number of times."""
-        seen = await workflow.execute_activity_method(
-            SandboxActivities.inspect,
-            ProvisionInput(harness_id=self._sandbox.harness_id, generation=self._generation),
-            task_queue=SANDBOX_QUEUE,
-            summary="look at the sandbox",
-            **ROWS,
-        )
-        restarts = max(lost.restarts, seen.restarts)
-        if seen.intact and restarts <= self._restarts:
-            return  # somebody else told of it as well
-        reason = seen.reason or lost.reason or "Its pod was replaced."
-        if seen.failed and not seen.recoverable:
-            await self._fail(f"The sandbox ended by itself. {reason}", show_log=True)
-            return
-        may_recover = await workflow.execute_activity_method(
-            SandboxActivities.note_recovery,
-            RecoveryNote(
-                harness_id=self._sandbox.harness_id, generation=self._generation, reason=reason
-            ),
-            task_queue=SANDBOX_QUEUE,
-            summary="note the recovery",
-            **ROWS,
-        )
-        if not may_recover:
-            await self._fail(f"{_LOST_TOO_OFTEN} The last time: {reason}", show_log=True)
-            return
-        self._restarts = restarts
-        self._failure = reason
-        await self._bring_up(Phase.RECOVERING)
+    def _task(self) -> ProvisionInput:
+        return ProvisionInput(harness_id=self._sandbox.harness_id, generation=self._generation)
 
     def _may_roll(self) -> bool:
         return (
             self._wish is Wish.NOTHING and self._lost is None and workflow.all_handlers_finished()
         )
 
+    async def _roll_while_waiting(self) -> None:
+        """Go on in a fresh run; those who wait here are sent to it. A stop comes before that."""
+        self._is_rolling = True
+        await workflow.wait_condition(
+            lambda: workflow.all_handlers_finished() or self._is_unwanted()
+        )
+        await workflow.sleep(ROLL_PAUSE, summary="before the next run")
+        if workflow.all_handlers_finished() and not self._is_unwanted():
+            self._roll(is_waiting=True)
+        self._is_rolling = False
+
+    def _roll(self, *, is_waiting: bool) -> NoReturn:
+        known = {"restarts": self._restarts, "is_waiting": is_waiting}
+        workflow.continue_as_new(self._sandbox.model_copy(update=known))
+
     def _enter(self, phase: Phase) -> None:
-        self._phase = phase
+        self._phase, self._since = phase, workflow.now().isoformat(timespec="seconds")
         workflow.upsert_search_attributes(
             [
                 search_attributes.HARNESS.value_set(str(self._sandbox.harness_id)),
@@ -350,17 +432,18 @@ class HarnessSandboxWorkflow:
                 search_attributes.PHASE.value_set(phase.value),
             ]
         )
-        since = workflow.now().isoformat(timespec="seconds")
-        tells = phase in (Phase.FAILED, Phase.WAITING, Phase.RECOVERING)
-        reason = f"\n\n{self._failure}" if tells else ""
+        self._describe(self._failure if phase in _WITH_REASON else "")
+
+    def _describe(self, reason: str) -> None:
         workflow.set_current_details(
             f"Harness **{self._name}**, generation {self._generation}: "
-            f"**{phase.value}** since {since}{reason}"
+            f"**{self._phase.value}** since {self._since}" + (f"\n\n{reason}" if reason else "")
         )
 
 
 _STOPPED = "The sandbox was stopped."
 _LOST_TOO_OFTEN = (
-    "The sandbox was lost again and again and is not healed any more. Look at its log, then start "
-    "it again."
+    "The sandbox was lost 3 times in 10 minutes, last: {reason} "
+    "Look at its log, then start it again."
 )
+_WITH_REASON = frozenset({Phase.WAITING, Phase.RECOVERING, Phase.FAILED})

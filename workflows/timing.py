@@ -28,17 +28,27 @@ ROWS: ActivityOptions = {
 PROVISION: ActivityOptions = {
     "start_to_close_timeout": timedelta(minutes=15),
     "heartbeat_timeout": timedelta(seconds=15),
-    # A killed worker uses up a try as well. A runtime that has watched a start fail says so by a
-    # type of its own, and one that waits is asked again by the workflow.
-    "retry_policy": RetryPolicy(
-        initial_interval=timedelta(seconds=1),
-        maximum_attempts=3,
-        non_retryable_error_types=["sandbox_failed", "sandbox_waiting"],
-    ),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=3),
     "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 }
-"""Longer than a runtime's own patience with a roll, a quota and a start, whose messages say more;
-then people decide."""
+"""Longer than a runtime's own start time-out, whose message says more; then people decide."""
+
+BRING_UP: ActivityOptions = {
+    **PROVISION,
+    "start_to_close_timeout": timedelta(minutes=45),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        maximum_interval=timedelta(seconds=30),
+        maximum_attempts=20,
+    ),
+}
+"""Starts a sandbox. The activity itself tries a start three times, and its word on it is final:
+Temporal cannot tell a start that failed from a worker that was killed, and a deployment that
+replaces the workers one by one must not use a start's tries up. So these tries are for workers that
+end and databases that are away (ten minutes of it). The time-out is that of an activity that hangs
+in a worker that lives: longer than three starts of five minutes each, with the end of the
+generation before and four minutes of waiting for room. A dead worker is noticed by its heartbeats.
+"""
 
 TEARDOWN: ActivityOptions = {
     "start_to_close_timeout": timedelta(minutes=10),
@@ -49,13 +59,17 @@ TEARDOWN: ActivityOptions = {
 }
 """What must end well in the end: tried for ever, at most a minute apart."""
 
+FIRST_TEARDOWN: ActivityOptions = {**TEARDOWN, "retry_policy": RetryPolicy(maximum_attempts=1)}
+"""The first try, after which the workflow knows what holds an end up, and says so."""
+
 ENSURE: ActivityOptions = {
     "start_to_close_timeout": timedelta(minutes=20),
     "heartbeat_timeout": timedelta(seconds=15),
     "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=500)),
     "cancellation_type": ActivityCancellationType.TRY_CANCEL,
 }
-"""Waits for the sandbox's own workflow, whose three tries it outlasts."""
+"""Waits for the sandbox's own workflow, however long that takes: a try that runs out of time is
+followed by one that waits for the same."""
 
 HANDSHAKE: ActivityOptions = {
     "start_to_close_timeout": timedelta(seconds=60),

@@ -4,12 +4,13 @@ Every write names its generation and does nothing where a later one is known: a 
 given up can no longer change what its successor wrote.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
-from sqlalchemy import ColumnElement, and_, case, func, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import ColumnElement, and_, case, func, literal, select, update
+from sqlalchemy.dialects.postgresql import JSONB, insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cattery.auth.sandbox_tokens import SandboxPrincipal
@@ -20,6 +21,11 @@ from cattery.db.tables import HarnessRow, SandboxTokenRow
 from cattery.harnesses.port import HarnessEndpoint
 from cattery.ids import HarnessId, ProjectId
 from cattery.jsontypes import Json
+
+MAX_RECOVERIES: Final = 3
+RECOVERY_WINDOW: Final = timedelta(minutes=10)
+"""A sandbox that was healed so often within this time is not healed again: people decide."""
+RECOVERIES_KEPT: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,19 @@ async def find_harness(session: ReadSession, harness_id: HarnessId) -> HarnessFa
     return None if row is None else harness_facts(row)
 
 
+async def find_harnesses(
+    session: ReadSession, harness_ids: Collection[HarnessId]
+) -> Mapping[HarnessId, HarnessFacts]:
+    """Read those of some harnesses that have a row, by one query."""
+    rows = await session.scalars(select(HarnessRow).where(HarnessRow.id.in_(harness_ids)))
+    return {HarnessId(row.id): harness_facts(row) for row in rows}
+
+
+async def has_harnesses(session: ReadSession) -> bool:
+    """Tell whether there is any harness at all."""
+    return await session.scalar(select(HarnessRow.id).limit(1)) is not None
+
+
 async def list_live_harnesses(session: ReadSession) -> Sequence[HarnessFacts]:
     """Read every harness that says it starts or runs."""
     rows = await session.scalars(
@@ -67,11 +86,14 @@ class SandboxRows:
     async def begin(self, password: str) -> bool:
         """Say that this generation starts; false where it is not the newest. Safe to repeat.
 
-        The first try decides on the password of the harness's port; later ones keep it.
+        The first try decides on the password of the harness's port; later ones keep it. What is
+        shown of a start that is under way stays until the next try reports something; recoveries
+        are those of one generation.
         """
-        kept = case(
-            (HarnessRow.generation == self._generation, HarnessRow.endpoint_password), else_=None
-        )
+        is_mine = HarnessRow.generation == self._generation
+        is_under_way = and_(is_mine, HarnessRow.status == HarnessStatus.STARTING)
+        kept = case((is_mine, HarnessRow.endpoint_password), else_=None)
+        nothing = literal([], JSONB)
         return await self._update(
             HarnessRow.generation <= self._generation,
             generation=self._generation,
@@ -79,9 +101,10 @@ class SandboxRows:
             endpoint_url=None,
             endpoint_password=func.coalesce(kept, password),
             failure=None,
-            waiting=None,
-            steps=[],
-            runtime_events=[],
+            waiting=case((is_under_way, HarnessRow.waiting), else_=None),
+            steps=case((is_under_way, HarnessRow.steps), else_=nothing),
+            runtime_events=case((is_under_way, HarnessRow.runtime_events), else_=nothing),
+            recoveries=case((is_mine, HarnessRow.recoveries), else_=nothing),
         )
 
     async def write_progress(
@@ -105,31 +128,42 @@ class SandboxRows:
             waiting=reason,
         )
 
-    async def read_recoveries(self) -> list[tuple[datetime, str]]:
-        """Return when and why the sandbox was healed lately, oldest first."""
-        found = await self._session.scalar(
-            select(HarnessRow.recoveries).where(HarnessRow.id == self._harness_id)
-        )
-        return [
-            (datetime.fromisoformat(str(one["at"])), str(one["reason"]))
-            for one in found or []
-            if isinstance(one, dict)
-        ]
+    async def note_recovery(self, at: datetime, reason: str) -> bool:
+        """Say that the sandbox was lost and is being healed; its address is forgotten.
 
-    async def note_recovery(self, recoveries: list[Json]) -> bool:
-        """Say that the sandbox was lost and is being healed; its address is forgotten."""
-        return await self._update(
+        Safe to repeat: `at` tells one recovery from another.
+
+        Returns:
+            False, and nothing is written, where it was healed too often within a short time.
+        """
+        found = await self._session.scalar(
+            select(HarnessRow.recoveries)
+            .where(HarnessRow.id == self._harness_id, HarnessRow.generation == self._generation)
+            .with_for_update()
+        )
+        recoveries = [one for one in found or [] if isinstance(one, dict)]
+        moments = [datetime.fromisoformat(str(one["at"])) for one in recoveries]
+        if at not in moments:
+            if sum(at - moment < RECOVERY_WINDOW for moment in moments) >= MAX_RECOVERIES:
+                return False
+            recoveries.append({"at": at.isoformat(), "reason": reason})
+        await self._update(
             HarnessRow.generation == self._generation,
             status=HarnessStatus.STARTING,
             endpoint_url=None,
             waiting=None,
-            recoveries=recoveries,
+            steps=[],
+            recoveries=recoveries[-RECOVERIES_KEPT:],
         )
+        return True
 
     async def finish(self, task_name: str, endpoint: HarnessEndpoint) -> bool:
-        """Say that this generation answers at an endpoint."""
+        """Say that this generation answers at an endpoint; nothing where it was ended meanwhile."""
         return await self._update(
-            HarnessRow.generation == self._generation,
+            and_(
+                HarnessRow.generation == self._generation,
+                HarnessRow.status == HarnessStatus.STARTING,
+            ),
             status=HarnessStatus.READY,
             task_name=task_name,
             endpoint_url=endpoint.base_url,
@@ -139,20 +173,31 @@ class SandboxRows:
         )
 
     async def fail(self, message: str) -> bool:
-        """Say why this generation failed; its address is forgotten and its tokens end."""
+        """Say why this generation failed; its address is forgotten and its tokens end.
+
+        Safe to repeat: a message that goes on with the lines of a log is not replaced by one
+        without them. What its start showed stays.
+        """
         await self.revoke_tokens()
+        is_said = and_(
+            HarnessRow.status == HarnessStatus.FAILED,
+            HarnessRow.failure.startswith(message, autoescape=True),
+        )
         return await self._update(
             HarnessRow.generation == self._generation,
             status=HarnessStatus.FAILED,
             endpoint_url=None,
             endpoint_password=None,
-            failure=message,
-            waiting=None,
+            failure=case((is_said, HarnessRow.failure), else_=message),
+            waiting=case((is_said, HarnessRow.waiting), else_=None),
         )
 
     async def stop(self) -> bool:
-        """Say that no sandbox runs, on purpose; its tokens end."""
+        """Say that no sandbox runs, on purpose; its tokens end. What holds its end up stays."""
         await self.revoke_tokens()
+        is_said = and_(
+            HarnessRow.generation == self._generation, HarnessRow.status == HarnessStatus.IDLE
+        )
         return await self._update(
             HarnessRow.generation <= self._generation,
             generation=self._generation,
@@ -160,7 +205,7 @@ class SandboxRows:
             endpoint_url=None,
             endpoint_password=None,
             failure=None,
-            waiting=None,
+            waiting=case((is_said, HarnessRow.waiting), else_=None),
             steps=[],
             runtime_events=[],
             recoveries=[],

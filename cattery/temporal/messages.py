@@ -4,6 +4,7 @@ Names on the wire are explicit and stable. Every model ignores fields that it do
 gives new ones a default, so that histories of older releases still decode.
 """
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -48,12 +49,18 @@ class HarnessSandboxInput(_Message):
 
     harness_id: HarnessId
     project_id: ProjectId
+    restarts: int | None = None
+    """What the run before this one knew of the sandbox's restarts in place."""
+    is_waiting: bool = False
+    """Whether the run before this one was waiting for room for the generation that the row has."""
 
 
 class SandboxReady(_Message):
     """The sandbox of a generation answers."""
 
     generation: int
+    restarts: int | None = None
+    """How often its processes had been started again in place by then; `None`: nobody knows."""
 
 
 class SandboxLost(_Message):
@@ -65,28 +72,42 @@ class SandboxLost(_Message):
     """False where it was ended on purpose, such as by the end of `cattery up`: that is no fault."""
     recoverable: bool = False
     """Whether starting it again is the remedy, so that nobody needs to be asked."""
+    moved: bool = False
+    """Whether it runs, at another address than its row says."""
     restarts: int = 0
     """How often its processes were started again in place, as far as is known."""
 
 
+class SandboxHealth(StrEnum):
+    """How a generation's sandbox is, measured by its row."""
+
+    SOUND = "sound"
+    """It runs, at the address that the row has."""
+    MOVED = "moved"
+    """It runs, at another address."""
+    COMING = "coming"
+    """It does not run, and whoever looks after its processes is about to change that."""
+    FAILED = "failed"
+    GONE = "gone"
+    """There is none of this generation."""
+
+
 class SandboxSeen(_Message):
-    """A sandbox as it is now, beside what its row says.
+    """A sandbox as it is now."""
 
-    `intact`: it runs, in its generation and at the address that the row has.
-    """
-
-    intact: bool
-    failed: bool = False
+    health: SandboxHealth
     recoverable: bool = False
+    """Of one that failed: whether starting it again is the remedy."""
     restarts: int = 0
     reason: Sentence = ""
 
 
 class RecoveryNote(_Message):
-    """Why a sandbox is about to be healed."""
+    """When and why a sandbox is about to be healed. `at` tells one recovery from another."""
 
     harness_id: HarnessId
     generation: int
+    at: datetime
     reason: Sentence
 
 
