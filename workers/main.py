@@ -15,7 +15,6 @@ from cattery.logs import configure_logging
 from cattery.settings import DatabaseSettings, HomeSettings, SandboxSettings, TemporalSettings
 from cattery.temporal.client import connect as connect_temporal
 from cattery.temporal.schedules import ensure_schedules, ensure_search_attributes
-from workers.observer import SandboxObserver
 from workers.process import WorkerParts, running_workers
 from workers.readiness import showing_readiness
 from workers.runtimes import opened_runtime
@@ -54,13 +53,9 @@ async def _serve(home: HomeSettings, registry: Mapping[str, HarnessType]) -> Non
             file_manager_idle=opened.file_manager_idle,
         )
         async with running_workers(parts, settings), showing_readiness(settings.ready_file):
-            observer = SandboxObserver(database, opened.runtime, client)
-            watching = asyncio.create_task(observer.run(), name="sandbox-observer")
             log.info("worker_started", runtime=opened.runtime.name)
             await stop.wait()
             log.info("worker_stopping")
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
     log.info("worker_stopped")
 
 
