@@ -1,17 +1,16 @@
 /** This tab's socket and query cache, and how the one keeps the other fresh. */
 import { QueryCache, QueryClient } from '@tanstack/react-query'
-import { ApiError, signedOut } from './client'
+import { signedOut } from './client'
+import { usualRetry } from './patience'
 import { Socket, type FeedItem } from './socket'
 import type { Session } from './types'
-
-const RETRIES = 2
 
 export const queryClient = new QueryClient({
   queryCache: new QueryCache(),
   defaultOptions: {
     queries: {
       staleTime: 15_000,
-      retry: (count, error) => count < RETRIES && !(error instanceof ApiError && error.status >= 400 && error.status < 500),
+      retry: usualRetry,
     },
   },
 })

@@ -1,10 +1,14 @@
 /** Every read, as query options with one key per object. `link.ts` invalidates by these keys. */
 import { queryOptions } from '@tanstack/react-query'
 import { api, take } from './client'
+import { patient } from './patience'
+import type { Harness } from './types'
 
 const V1 = '/api/v1'
 /** A sandbox that starts is looked at this often beside the feed, so that a lost frame costs little. */
 const STARTING_POLL_MS = 2_000
+/** One that waits for quota may do so for hours. */
+const WAITING_POLL_MS = 10_000
 const MINUTE_MS = 60_000
 /** The agent writes files without telling: a list is asked again soon. */
 const FILES_STALE_MS = 2_000
@@ -51,14 +55,13 @@ export const queries = {
       queryKey: ['harnesses', project_id],
       queryFn: ({ signal }) =>
         take(api.GET(`${V1}/projects/{project_id}/harnesses`, { params: { path: { project_id } }, signal })),
-      refetchInterval: ({ state }) =>
-        state.data?.some((h) => h.sandbox_status === 'starting') ? STARTING_POLL_MS : false,
+      refetchInterval: ({ state }) => pollFor(state.data ?? []),
     }),
   harness: (harness_id: string) =>
     queryOptions({
       queryKey: ['harness', harness_id],
       queryFn: ({ signal }) => take(api.GET(`${V1}/harnesses/{harness_id}`, { params: { path: { harness_id } }, signal })),
-      refetchInterval: ({ state }) => (state.data?.sandbox_status === 'starting' ? STARTING_POLL_MS : false),
+      refetchInterval: ({ state }) => pollFor(state.data ? [state.data] : []),
     }),
   harnessLog: (harness_id: string, lines: number) =>
     queryOptions({
@@ -83,6 +86,7 @@ export const queries = {
       queryKey: ['files', project_id, path],
       queryFn: ({ signal }) =>
         take(api.GET(`${V1}/projects/{project_id}/files/list`, { params: { path: { project_id }, query: { path } }, signal })),
+      ...patient(),
       staleTime: FILES_STALE_MS,
     }),
   file: (project_id: string, path: string) =>
@@ -90,20 +94,34 @@ export const queries = {
       queryKey: ['file', project_id, path],
       queryFn: ({ signal }) =>
         take(api.GET(`${V1}/projects/{project_id}/files/read`, { params: { path: { project_id }, query: { path } }, signal })),
+      ...patient(),
       staleTime: FILES_STALE_MS,
     }),
   skills: () =>
-    queryOptions({ queryKey: ['skills'], queryFn: ({ signal }) => take(api.GET(`${V1}/skills/catalog`, { signal })) }),
+    queryOptions({
+      queryKey: ['skills'],
+      queryFn: ({ signal }) => take(api.GET(`${V1}/skills/catalog`, { signal })),
+      ...patient(),
+    }),
   skillFiles: (path: string) =>
     queryOptions({
       queryKey: ['skill-files', path],
       queryFn: ({ signal }) => take(api.GET(`${V1}/skills/list`, { params: { query: { path } }, signal })),
+      ...patient(),
     }),
   skillFile: (path: string) =>
     queryOptions({
       queryKey: ['skill-file', path],
       queryFn: ({ signal }) => take(api.GET(`${V1}/skills/read`, { params: { query: { path } }, signal })),
+      ...patient(),
     }),
   adminUsers: () =>
     queryOptions({ queryKey: ['admin-users'], queryFn: ({ signal }) => take(api.GET(`${V1}/admin/users`, { signal })) }),
+}
+
+/** Sandboxes on their way are looked at again; the feed tells of everything else. */
+function pollFor(harnesses: Harness[]): number | false {
+  const starting = harnesses.filter((h) => h.sandbox_status === 'starting')
+  if (starting.length === 0) return false
+  return starting.every((h) => h.waiting !== null) ? WAITING_POLL_MS : STARTING_POLL_MS
 }

@@ -24,5 +24,6 @@ class NoResizeObserver implements ResizeObserver {
 }
 globalThis.ResizeObserver = NoResizeObserver
 Element.prototype.scrollIntoView = () => {}
+window.scrollTo = () => {}
 
 afterEach(cleanup)

@@ -5,6 +5,7 @@ import { Link } from '@tanstack/react-router'
 import { useContext, useSyncExternalStore } from 'react'
 import { queries } from '../api/queries'
 import type { Session } from '../api/types'
+import { dotOf, failureOf, healedFrom } from '../harness/sandbox'
 import { SandboxSteps } from '../harness/SandboxSteps'
 import { harnessName } from '../shell/names'
 import { StatusDot, stateWord } from '../ui/StatusDot'
@@ -68,16 +69,17 @@ function Usage() {
 function Sandbox({ session, project }: { session: Session; project: string }) {
   const { data: harness } = useQuery(queries.harness(session.harness_id))
   if (!harness) return null
+  const dot = dotOf(harness)
   return (
     <>
       <section aria-label="Sandbox">
         <h2>Sandbox</h2>
         <p className={css.sandboxState}>
-          <StatusDot state={harness.sandbox_status} /> {stateWord(harness.sandbox_status)}
+          <StatusDot state={dot} /> {stateWord(dot)}
         </p>
-        {harness.failure && <p className={css.failure} tabIndex={0}>
-            {harness.failure}
-          </p>}
+        {dot === 'failed' && <p className={css.failure}>{failureOf(harness.failure).sentence}</p>}
+        {dot === 'waiting' && <p className={css.why}>{harness.waiting}</p>}
+        {dot === 'healing' && <p className={css.why}>{healedFrom(harness)?.reason}</p>}
         <SandboxSteps harness={harness} />
       </section>
       <section aria-label="Harness">

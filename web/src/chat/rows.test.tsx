@@ -1,9 +1,9 @@
 import { MantineProvider } from '@mantine/core'
 import { render, screen } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
-import axe from 'axe-core'
 import type { ReactNode } from 'react'
 import { describe, expect, it } from 'vitest'
+import { violations } from '../app/test-axe'
 import { GrowingBlocks } from './blocks'
 import { Markdown } from './Markdown'
 import type { ToolPart } from './parts'
@@ -27,11 +27,6 @@ const tool = (what: Partial<ToolPart>): ToolPart => ({
   state: 'ok',
   ...what,
 })
-
-async function violations(container: HTMLElement) {
-  const result = await axe.run(container, { rules: { 'color-contrast': { enabled: false }, region: { enabled: false } } })
-  return result.violations.map(({ id }) => id)
-}
 
 describe('a tool card', () => {
   it('opens with the keyboard and has no accessibility fault', async () => {

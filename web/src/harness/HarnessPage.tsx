@@ -1,23 +1,28 @@
 /** One harness: its sandbox and how it starts, its sessions, its settings. */
-import { Badge, Button, Group, Menu } from '@mantine/core'
+import { Badge, Button, Group, Menu, VisuallyHidden } from '@mantine/core'
 import { useDocumentTitle } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { useNavigate, useParams } from '@tanstack/react-router'
-import { CircleAlert, Ellipsis, Pencil, Play, Plus, RotateCw, Square, Trash2 } from 'lucide-react'
+import { Ellipsis, Pencil, Play, Plus, Trash2 } from 'lucide-react'
 import { queries } from '../api/queries'
 import type { Harness } from '../api/types'
 import { harnessName } from '../shell/names'
 import { IconAction } from '../ui/IconAction'
 import { Loaded } from '../ui/Loaded'
-import { Notice } from '../ui/Notice'
 import { Page, Panel } from '../ui/Page'
 import { StatusDot, stateWord } from '../ui/StatusDot'
+import { span } from '../ui/time'
 import { HarnessFacts } from './HarnessFacts'
-import { askHarnessName, confirmHarnessDeletion, startHarness, stopHarness } from './harnesses'
+import { askHarnessName, confirmHarnessDeletion, startHarness } from './harnesses'
+import { announcementOf, dotOf } from './sandbox'
+import { SandboxEvents } from './SandboxEvents'
+import { SandboxFailure } from './SandboxFailure'
 import { SandboxLog } from './SandboxLog'
+import { HealingNotice, Recoveries, StopButton, WaitingNotice } from './SandboxNotices'
 import { SandboxSteps } from './SandboxSteps'
 import { SessionList } from './SessionList'
 import { useNewSession } from './sessions'
+import { wholeStart } from './steps'
 import css from './harness.module.css'
 
 export function HarnessPage() {
@@ -28,14 +33,14 @@ export function HarnessPage() {
 }
 
 function Content({ harness }: { harness: Harness }) {
-  const { sandbox_status: status } = harness
+  const dot = dotOf(harness)
   return (
     <Page
       title={harnessName(harness)}
       text={
         <Group gap={8} mt={4}>
           <span className={css.state} data-testid="sandbox-state">
-            <StatusDot state={status} of="sandbox" /> Sandbox {stateWord(status)}
+            <StatusDot state={dot} of="sandbox" /> Sandbox {stateWord(dot)}
           </span>
           <Badge variant="default" size="sm">
             {harness.type}
@@ -47,26 +52,44 @@ function Content({ harness }: { harness: Harness }) {
       }
       actions={<Actions harness={harness} />}
     >
-      {status === 'failed' && (
-        <div className={css.failure}>
-          <Notice kind="bad" icon={CircleAlert} title="The sandbox failed" role="status">
-            {harness.failure || 'It gave no reason. The log below may say more.'}
-          </Notice>
-        </div>
-      )}
+      <VisuallyHidden role="status" aria-live="polite" data-testid="sandbox-announcer">
+        {announcementOf(harness)}
+      </VisuallyHidden>
+      <div className={css.notices}>
+        {dot === 'waiting' && <WaitingNotice harness={harness} />}
+        <HealingNotice harness={harness} />
+        {dot === 'failed' && <SandboxFailure harness={harness} />}
+      </div>
       <div className={css.grid}>
         <div className={css.column}>
           <SessionList harness={harness} />
           {harness.steps.length > 0 && <SandboxLog harnessId={harness.harness_id} />}
         </div>
         <div className={css.column}>
-          <Panel title="Sandbox">
-            <SandboxSteps harness={harness} />
-          </Panel>
+          <div className={css.sandbox} data-first={dot !== 'ready' || undefined}>
+            <SandboxPanel harness={harness} />
+          </div>
           <HarnessFacts harness={harness} />
         </div>
       </div>
     </Page>
+  )
+}
+
+function SandboxPanel({ harness }: { harness: Harness }) {
+  const whole = wholeStart(harness)
+  const failed = harness.sandbox_status === 'failed'
+  return (
+    <Panel title="Sandbox" actions={whole && <span className={css.whole}>answered after {span(whole.from, whole.to)}</span>}>
+      <SandboxSteps harness={harness} />
+      <Recoveries harness={harness} />
+      {/* A failed one's stand with the failure. */}
+      {!failed && harness.runtime_events.length > 0 && (
+        <div className={css.said}>
+          <SandboxEvents events={harness.runtime_events} open={harness.waiting !== null && harness.sandbox_status === 'starting'} />
+        </div>
+      )}
+    </Panel>
   )
 }
 
@@ -77,20 +100,12 @@ function Actions({ harness }: { harness: Harness }) {
   const owner = harness.access_role === 'owner'
   return (
     <Group gap="xs">
-      {(status === 'idle' || status === 'failed') && (
-        <Button
-          variant="default"
-          leftSection={status === 'failed' ? <RotateCw size={14} /> : <Play size={14} />}
-          onClick={() => void startHarness(harness)}
-        >
-          {status === 'failed' ? 'Retry' : 'Start'}
+      {status === 'idle' && (
+        <Button variant="default" leftSection={<Play size={14} />} onClick={() => void startHarness(harness)}>
+          Start
         </Button>
       )}
-      {owner && (status === 'ready' || status === 'starting') && (
-        <Button variant="default" leftSection={<Square size={13} />} onClick={() => void stopHarness(harness)}>
-          Stop
-        </Button>
-      )}
+      {owner && harness.waiting === null && (status === 'ready' || status === 'starting') && <StopButton harness={harness} />}
       <Button leftSection={<Plus size={14} />} onClick={() => void newSession(project, harness.harness_id)}>
         New session
       </Button>

@@ -7,6 +7,7 @@ import { Bot, FolderTree, Plus, Settings } from 'lucide-react'
 import { queries } from '../api/queries'
 import type { Harness, Project } from '../api/types'
 import { useNewHarness } from '../harness/newHarness'
+import { dotOf, failureOf, whyOf } from '../harness/sandbox'
 import { useNewSession } from '../harness/sessions'
 import { harnessName, projectName } from '../shell/names'
 import { EmptyState } from '../ui/EmptyState'
@@ -75,6 +76,8 @@ function HarnessItem({ harness }: { harness: Harness }) {
   const newSession = useNewSession()
   const { data: sessions } = useQuery(queries.sessions(harness.harness_id))
   const count = sessions?.length
+  const dot = dotOf(harness)
+  const why = dot === 'failed' ? failureOf(harness.failure).sentence : whyOf(harness)
   return (
     <li>
       <Link
@@ -82,14 +85,23 @@ function HarnessItem({ harness }: { harness: Harness }) {
         to="/p/$project/h/$harness"
         params={{ project: harness.project_id, harness: harness.harness_id }}
       >
-        <StatusDot state={harness.sandbox_status} of="sandbox" />
-        <span className={css.rowTitle}>{harnessName(harness)}</span>
-        <Badge variant="default" size="xs" visibleFrom="xs">
-          {harness.type}
-        </Badge>
-        <span className={css.dim}>{stateWord(harness.sandbox_status)}</span>
+        <span className={css.rowMain}>
+          <span className={css.rowLine}>
+            <StatusDot state={dot} of="sandbox" />
+            <span className={css.rowTitle}>{harnessName(harness)}</span>
+            <Badge variant="default" size="xs" visibleFrom="xs">
+              {harness.type}
+            </Badge>
+            <span className={css.dim}>{stateWord(dot)}</span>
+          </span>
+          {why && (
+            <span className={css.rowWhy} title={why}>
+              {why}
+            </span>
+          )}
+        </span>
       </Link>
-      {count !== undefined && <span className={css.dim}>{count === 1 ? '1 session' : `${count} sessions`}</span>}
+      {count !== undefined && <span className={`${css.dim} ${css.wideOnly}`}>{count === 1 ? '1 session' : `${count} sessions`}</span>}
       <Button
         variant="default"
         size="compact-xs"

@@ -9,6 +9,7 @@ import { queries } from '../api/queries'
 import type { Harness, Session } from '../api/types'
 import { useNewHarness } from '../harness/newHarness'
 import { askHarnessName, confirmHarnessDeletion } from '../harness/harnesses'
+import { dotOf, whyOf } from '../harness/sandbox'
 import { askSessionTitle, confirmSessionDeletion, exportAddress, useNewSession } from '../harness/sessions'
 import { TreeView } from '../tree/TreeView'
 import { Ago } from '../ui/Ago'
@@ -124,7 +125,7 @@ function Rows({ project, nodes }: { project: string; nodes: ReturnType<typeof in
 function HarnessRow({ harness }: { harness: Harness }) {
   return (
     <>
-      <StatusDot state={harness.sandbox_status} of="sandbox" />
+      <StatusDot state={dotOf(harness)} of="sandbox" why={whyOf(harness)} />
       <span className={css.rowLabel}>{harnessName(harness)}</span>
       <Badge size="xs" variant="default" className={css.typeBadge}>
         {harness.type}

@@ -1,11 +1,11 @@
-/** Something to know, in the page: a warning or a failure, told by icon and words as well as colour. */
+/** Something to know, in the page: a calm word, a warning or a failure, told by icon and words as well as colour. */
 import { CloseButton } from '@mantine/core'
 import type { LucideIcon } from 'lucide-react'
 import type { ReactNode } from 'react'
 import css from './ui.module.css'
 
 interface Props {
-  kind: 'warn' | 'bad'
+  kind: 'calm' | 'warn' | 'bad'
   icon: LucideIcon
   title?: string
   children: ReactNode

@@ -1,18 +1,27 @@
 /** A state as a dot; shape as well as colour tells them apart, and a reader hears the word. */
 import css from './ui.module.css'
 
-export type DotState = 'ready' | 'starting' | 'working' | 'failed' | 'idle'
+export type DotState = 'ready' | 'starting' | 'waiting' | 'healing' | 'working' | 'failed' | 'idle'
 
 const WORDS: Record<DotState, string> = {
   ready: 'ready',
   starting: 'starting',
+  waiting: 'waiting',
+  healing: 'healing',
   working: 'working',
   failed: 'failed',
   idle: 'stopped',
 }
 
-export function StatusDot({ state, of }: { state: DotState; of?: string }) {
-  const label = of ? `${of} ${WORDS[state]}` : WORDS[state]
+interface Props {
+  state: DotState
+  of?: string
+  /** More than the word, such as what is waited for. */
+  why?: string | null
+}
+
+export function StatusDot({ state, of, why }: Props) {
+  const label = `${of ? `${of} ` : ''}${WORDS[state]}${why ? `: ${why}` : ''}`
   return <span className={css.dot} data-state={state} role="img" aria-label={label} title={label} />
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ago, bytes, span } from './time'
+import { ago, bytes, elapsed, span } from './time'
 
 const NOW = Date.parse('2026-03-10T12:00:00Z')
 
@@ -17,5 +17,14 @@ describe('words for moments and sizes', () => {
   it('are short', () => {
     expect(span('2026-03-10T12:00:00.000Z', '2026-03-10T12:00:03.700Z')).toBe('3.7 s')
     expect([bytes(900), bytes(1_536), bytes(20 * 1_048_576)]).toEqual(['900 B', '1.5 KB', '20 MB'])
+  })
+
+  it.each([
+    [59_990, '59 s'],
+    [119_999, '1 min 59 s'],
+    [3_725_000, '1 h 2 min'],
+    [-5_000, '0 s'],
+  ])('%d ms by a running clock are %s', (gone, words) => {
+    expect(elapsed(new Date(NOW - gone).toISOString(), NOW)).toBe(words)
   })
 })

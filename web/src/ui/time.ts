@@ -19,13 +19,28 @@ export function ago(iso: string, now = Date.now()): string {
 export const moment = (iso: string) =>
   new Date(iso).toLocaleString('en', { dateStyle: 'medium', timeStyle: 'short' })
 
-export const clock = (iso: string) => new Date(iso).toLocaleTimeString('en', { hour12: false })
+/** To the second, for what happens within a minute. */
+export const exactly = (iso: string) =>
+  new Date(iso).toLocaleString('en', { dateStyle: 'medium', timeStyle: 'medium' })
 
+export const timeOfDay = (iso: string) =>
+  new Date(iso).toLocaleTimeString('en', { hour: '2-digit', minute: '2-digit', hour12: false })
+
+/** How long something took: fine where it was short. */
 export function span(fromIso: string, toIso: string): string {
   const ms = Math.max(0, new Date(toIso).getTime() - new Date(fromIso).getTime())
   if (ms < 1_000) return `${ms} ms`
-  if (ms < MINUTE) return `${(ms / 1_000).toFixed(1)} s`
-  return `${Math.floor(ms / MINUTE)} min ${Math.round((ms % MINUTE) / 1_000)} s`
+  if (ms < 9_950) return `${(ms / 1_000).toFixed(1)} s`
+  return seconds(ms)
+}
+
+/** How long something goes on by now, as a clock that ticks would show it. */
+export const elapsed = (iso: string, now = Date.now()) => seconds(Math.max(0, now - new Date(iso).getTime()))
+
+function seconds(ms: number): string {
+  if (ms < MINUTE) return `${Math.floor(ms / 1_000)} s`
+  if (ms < HOUR) return `${Math.floor(ms / MINUTE)} min ${Math.floor((ms % MINUTE) / 1_000)} s`
+  return `${Math.floor(ms / HOUR)} h ${Math.floor((ms % HOUR) / MINUTE)} min`
 }
 
 export function bytes(size: number): string {

@@ -1,5 +1,6 @@
 /** Toasts: what was done, and what failed, in the server's own words. */
 import { notifications } from '@mantine/notifications'
+import { patiently } from '../api/patience'
 
 export function toastDone(message: string) {
   notifications.show({ message, color: 'brand', autoClose: 3_500 })
@@ -18,5 +19,20 @@ export async function attempt(work: () => Promise<unknown>, title?: string): Pro
   } catch (error) {
     toastFailure(error, title)
     return false
+  }
+}
+
+const STARTING = 'starting'
+
+/** Do something that may come before what serves it has started; one quiet toast says so meanwhile. */
+export async function onceStarted<T>(work: () => Promise<T>): Promise<T> {
+  let told = false
+  try {
+    return await patiently(work, (message) => {
+      told = true
+      notifications.show({ id: STARTING, message, loading: true, autoClose: false, withCloseButton: false, role: 'status' })
+    })
+  } finally {
+    if (told) notifications.hide(STARTING)
   }
 }
