@@ -1,9 +1,10 @@
 /** The uploads under way, at the foot of the page. */
 import { Progress } from '@mantine/core'
-import { CircleAlert, CircleCheck, X } from 'lucide-react'
+import { CircleAlert, CircleCheck, RotateCw, X } from 'lucide-react'
 import { IconAction } from '../ui/IconAction'
 import { bytes } from '../ui/time'
-import { clearUploads, useUploads } from './uploads'
+import { refreshFiles } from './changes'
+import { clearUploads, retryUpload, useUploads, type Upload } from './uploads'
 import css from './files.module.css'
 
 export function UploadList() {
@@ -27,7 +28,20 @@ export function UploadList() {
             {upload.state === 'done' && <CircleCheck size={15} className={css.okIcon} role="img" aria-label="done" />}
             {upload.state === 'failed' && <CircleAlert size={15} className={css.badIcon} role="img" aria-label="failed" />}
             <span className={css.size}>{bytes(upload.size)}</span>
-            {upload.problem && <span className={css.problem}>{upload.problem}</span>}
+            {upload.state === 'failed' && (
+              <IconAction
+                label={`Retry ${upload.name}`}
+                icon={RotateCw}
+                size="sm"
+                iconSize={14}
+                onClick={() => void retry(upload)}
+              />
+            )}
+            {upload.problem && (
+              <span className={css.problem} data-state={upload.state}>
+                {upload.problem}
+              </span>
+            )}
             {upload.state === 'sending' && (
               <Progress
                 className={css.progress}
@@ -41,4 +55,9 @@ export function UploadList() {
       </ul>
     </section>
   )
+}
+
+async function retry(upload: Upload) {
+  await retryUpload(upload)
+  await refreshFiles(upload.project)
 }

@@ -6,7 +6,7 @@ import { queries } from '../api/queries'
 import type { Entry } from '../api/types'
 import { closeTab } from '../shell/tabs'
 import { askName, confirmDeletion } from '../ui/dialogs'
-import { attempt, toastDone, toastFailure } from '../ui/toast'
+import { attempt, onceStarted, toastDone, toastFailure } from '../ui/toast'
 import { modals } from '@mantine/modals'
 import type { Dropped } from './dropped'
 import { join, nameProblem, parentOf } from './paths'
@@ -36,7 +36,7 @@ export function askFolder(project: string, folder: string) {
     submit: 'Create folder',
     check: nameProblem,
     save: async (name) => {
-      await makeFolder(project, folder, name)
+      await onceStarted(() => makeFolder(project, folder, name))
       await refreshFiles(project)
     },
   })
@@ -51,7 +51,7 @@ export function askRename(project: string, path: string, name: string) {
     check: nameProblem,
     save: async (next) => {
       if (next === name) return
-      await renameFile(project, path, next)
+      await onceStarted(() => renameFile(project, path, next))
       closeTab({ kind: 'file', project, id: path.slice(1) })
       await refreshFiles(project)
     },
@@ -61,7 +61,7 @@ export function askRename(project: string, path: string, name: string) {
 export const move = (project: string, path: string, folder: string) =>
   attempt(async () => {
     if (parentOf(path) === folder) return
-    await moveFile(project, path, folder)
+    await onceStarted(() => moveFile(project, path, folder))
     closeTab({ kind: 'file', project, id: path.slice(1) })
     await refreshFiles(project)
     toastDone(`Moved to ${folder}`)
@@ -74,7 +74,7 @@ export function confirmFileDeletion(project: string, path: string, entry: Entry,
       entry.type === 'dir' ? `The folder ${path} and everything in it is deleted, for everyone.` : `${path} is deleted, for everyone.`
     ),
     run: async () => {
-      await deleteFile(project, path)
+      await onceStarted(() => deleteFile(project, path))
       closeTab({ kind: 'file', project, id: path.slice(1) })
       left?.()
       await refreshFiles(project)
@@ -113,7 +113,7 @@ async function clashesOf(project: string, folder: string, parcels: Parcel[]): Pr
 
 async function makeIfMissing(project: string, parent: string, name: string) {
   try {
-    await makeFolder(project, parent, name)
+    await onceStarted(() => makeFolder(project, parent, name))
   } catch (error) {
     if (!(error instanceof ApiError && error.status === 409)) throw error
   }

@@ -1,6 +1,7 @@
 /** Uploads with their progress, beside whatever page is open; a small store of its own. */
 import { useSyncExternalStore } from 'react'
 import { address, ApiError, refusal, signedOut } from '../api/client'
+import { isStarting, patiently } from '../api/patience'
 
 export interface Upload {
   id: number
@@ -8,7 +9,11 @@ export interface Upload {
   size: number
   sent: number
   state: 'waiting' | 'sending' | 'done' | 'failed'
+  /** Why it failed, or what it waits for. */
   problem: string | null
+  project: string
+  /** Kept until it is through, so that it can be sent again. */
+  parcel: Parcel
 }
 
 /** A file and where it goes. */
@@ -35,12 +40,18 @@ export function clearUploads() {
 }
 
 /** Send all, a few at once; resolves when the last one is through, failed or not. */
-export async function uploadAll(project: string, parcels: Parcel[]): Promise<void> {
-  const queue = parcels.map((parcel) => ({ parcel, upload: add(parcel.file) }))
+export const uploadAll = (project: string, parcels: Parcel[]) => sendAll(parcels.map((parcel) => add(project, parcel)))
+
+/** Send one again that failed. */
+export const retryUpload = (upload: Upload) => sendAll([upload])
+
+async function sendAll(queue: Upload[]): Promise<void> {
+  // Where one has waited in vain, the others need not wait as long again.
+  let late: unknown = null
   const work = async () => {
     for (let next = queue.shift(); next; next = queue.shift()) {
-      const { parcel, upload } = next
-      await send(address(`/projects/${encodeURIComponent(project)}/files/upload`, { path: parcel.folder }), parcel.file, upload.id)
+      if (late) fail(next.id, late)
+      else late = await send(next)
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, work))
@@ -48,14 +59,25 @@ export async function uploadAll(project: string, parcels: Parcel[]): Promise<voi
   if (uploads.every((u) => u.state === 'done')) setTimeout(clearDone, SHOWN_MS)
 }
 
-async function send(url: string, file: File, id: number) {
-  change(id, { state: 'sending' })
+/** The answer is an error that holds for all others too: what would take the files has not started. */
+async function send({ id, project, parcel: { file, folder } }: Upload): Promise<unknown> {
+  const url = address(`/projects/${encodeURIComponent(project)}/files/upload`, { path: folder })
+  const once = () => {
+    change(id, { state: 'sending', problem: null, sent: 0 })
+    return post(url, file, (sent) => change(id, { sent }))
+  }
   try {
-    await post(url, file, (sent) => change(id, { sent }))
+    await patiently(once, (problem) => change(id, { state: 'waiting', problem }))
     change(id, { state: 'done', sent: file.size })
   } catch (error) {
-    change(id, { state: 'failed', problem: error instanceof Error ? error.message : 'It was not sent.' })
+    fail(id, error)
+    if (isStarting(error)) return error
   }
+  return null
+}
+
+function fail(id: number, error: unknown) {
+  change(id, { state: 'failed', problem: error instanceof Error ? error.message : 'It was not sent.' })
 }
 
 /** `fetch` does not tell how much of a body was sent; XMLHttpRequest does. */
@@ -84,8 +106,9 @@ function failureOf(xhr: XMLHttpRequest): ApiError {
   }
 }
 
-function add(file: File): Upload {
-  const upload: Upload = { id: ++lastId, name: file.name, size: file.size, sent: 0, state: 'waiting', problem: null }
+function add(project: string, parcel: Parcel): Upload {
+  const { name, size } = parcel.file
+  const upload: Upload = { id: ++lastId, name, size, sent: 0, state: 'waiting', problem: null, project, parcel }
   set([...uploads, upload])
   return upload
 }

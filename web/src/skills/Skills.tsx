@@ -1,5 +1,5 @@
 /** The library of skills, one for all: look, add by zip, delete. */
-import { Badge, Button, FileButton, Progress } from '@mantine/core'
+import { Badge, Button, FileButton, Progress, Text } from '@mantine/core'
 import { useDocumentTitle } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
@@ -8,6 +8,7 @@ import { useRef, useState } from 'react'
 import { deleteSkill } from '../api/calls'
 import { address } from '../api/client'
 import { queryClient } from '../api/link'
+import { patiently } from '../api/patience'
 import { queries } from '../api/queries'
 import type { Skill } from '../api/types'
 import { post } from '../files/uploads'
@@ -17,7 +18,7 @@ import { EmptyState } from '../ui/EmptyState'
 import { IconAction } from '../ui/IconAction'
 import { Loaded } from '../ui/Loaded'
 import { Page, Panel } from '../ui/Page'
-import { toastDone, toastFailure } from '../ui/toast'
+import { onceStarted, toastDone, toastFailure } from '../ui/toast'
 import css from '../ui/ui.module.css'
 
 export function Skills() {
@@ -50,19 +51,22 @@ export function Skills() {
 
 function UploadSkill() {
   const [progress, setProgress] = useState<number | null>(null)
+  const [note, setNote] = useState('')
   const reset = useRef<() => void>(null)
   const send = async (file: File | null) => {
     reset.current?.()
     if (!file) return
     setProgress(0)
     try {
-      await post(address('/skills/upload-zip', { path: '/' }), file, (sent) => setProgress((100 * sent) / (file.size || 1)))
+      const send = () => post(address('/skills/upload-zip', { path: '/' }), file, (sent) => setProgress((100 * sent) / (file.size || 1)))
+      await patiently(send, setNote)
       toastDone(`${file.name} was added`)
       await queryClient.invalidateQueries({ queryKey: ['skills'] })
     } catch (error) {
       toastFailure(error, 'The skill was not added')
     }
     setProgress(null)
+    setNote('')
   }
   return (
     <div>
@@ -74,6 +78,9 @@ function UploadSkill() {
         )}
       </FileButton>
       {progress !== null && <Progress value={progress} size="xs" mt={4} aria-label="Upload progress" />}
+      <Text fz="xs" c="dimmed" maw={240} role="status">
+        {note}
+      </Text>
     </div>
   )
 }
@@ -105,7 +112,7 @@ export function confirmSkillDeletion(slug: string, left?: () => void) {
     text: `“${slug}” is deleted for every user and agent of this site.`,
     submit: 'Delete skill',
     run: async () => {
-      await deleteSkill(slug)
+      await onceStarted(() => deleteSkill(slug))
       closeTab({ kind: 'skill', project: null, id: slug })
       left?.()
       await queryClient.invalidateQueries({ queryKey: ['skills'] })
