@@ -1,10 +1,11 @@
 /** What this site runs on: version, model, isolation, harness types, the way to Temporal's own UI. */
-import { Anchor } from '@mantine/core'
+import { Anchor, Stack } from '@mantine/core'
 import { useDocumentTitle } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
-import { Ban, CircleCheck } from 'lucide-react'
+import { Ban, CircleCheck, ShieldOff } from 'lucide-react'
 import { queries } from '../api/queries'
 import { Loaded } from '../ui/Loaded'
+import { Notice } from '../ui/Notice'
 import { Panel } from '../ui/Page'
 import { AdminPage } from './AdminPage'
 import css from './admin.module.css'
@@ -17,46 +18,52 @@ export function System() {
     <AdminPage>
       <Loaded query={site}>
         {(data) => (
-          <Panel title="This site">
-            <dl className={ui.facts}>
-              <dt>Version</dt>
-              <dd>{data.version}</dd>
-              <dt>Model</dt>
-              <dd>{data.demo_model ? `demo model. ${data.demo_hint ?? ''}` : 'configured'}</dd>
-              <dt>Sandboxes</dt>
-              <dd>
-                {data.isolation.confined ? 'confined. ' : 'not confined. '}
+          <Stack gap="md">
+            {!data.isolation.confined && (
+              <Notice kind="warn" icon={ShieldOff} title="Sandboxes are not confined">
                 {data.isolation.summary}
-              </dd>
-              <dt>Workflows</dt>
-              <dd>
-                {data.temporal_ui_url ? (
-                  <Anchor fz="sm" href={data.temporal_ui_url} target="_blank" rel="noreferrer" underline="always">
-                    Temporal UI
-                  </Anchor>
-                ) : (
-                  'no address of the Temporal UI is set'
-                )}
-              </dd>
-              <dt>Harnesses</dt>
-              <dd>
-                <ul className={css.types}>
-                  {data.harness_types.map((type) => (
-                    <li key={type.id}>
-                      {type.available ? (
-                        <CircleCheck size={15} className={css.ok} role="img" aria-label="available" />
-                      ) : (
-                        <Ban size={15} className={css.dim} role="img" aria-label="not available" />
-                      )}
-                      <span>
-                        {type.display_name} {!type.available && <span className={css.dim}>{type.reason}</span>}
-                      </span>
-                    </li>
-                  ))}
-                </ul>
-              </dd>
-            </dl>
-          </Panel>
+              </Notice>
+            )}
+            <Panel title="This site">
+              <dl className={ui.facts}>
+                <dt>Version</dt>
+                <dd>{data.version}</dd>
+                <dt>Model</dt>
+                <dd>{data.demo_model ? `demo model. ${data.demo_hint ?? ''}` : 'configured'}</dd>
+                <dt>Sandboxes</dt>
+                <dd>
+                  {data.isolation.confined ? `confined. ${data.isolation.summary}` : 'not confined, see above'}
+                </dd>
+                <dt>Workflows</dt>
+                <dd>
+                  {data.temporal_ui_url ? (
+                    <Anchor fz="sm" href={data.temporal_ui_url} target="_blank" rel="noreferrer" underline="always">
+                      Temporal UI
+                    </Anchor>
+                  ) : (
+                    'no address of the Temporal UI is set'
+                  )}
+                </dd>
+                <dt>Harnesses</dt>
+                <dd>
+                  <ul className={css.types}>
+                    {data.harness_types.map((type) => (
+                      <li key={type.id}>
+                        {type.available ? (
+                          <CircleCheck size={15} className={css.ok} role="img" aria-label="available" />
+                        ) : (
+                          <Ban size={15} className={css.dim} role="img" aria-label="not available" />
+                        )}
+                        <span>
+                          {type.display_name} {!type.available && <span className={css.dim}>{type.reason}</span>}
+                        </span>
+                      </li>
+                    ))}
+                  </ul>
+                </dd>
+              </dl>
+            </Panel>
+          </Stack>
         )}
       </Loaded>
     </AdminPage>

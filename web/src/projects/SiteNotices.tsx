@@ -15,7 +15,9 @@ export function SiteNotices() {
   })
   const shown = (what: string, holds: boolean | undefined) => holds === true && !hidden.includes(what)
   const demo = shown('demo', site?.demo_model)
-  const unconfined = shown('isolation', site && !site.isolation.confined)
+  // Hidden is what was read: another reason is shown again.
+  const isolation = `isolation: ${site?.isolation.summary}`
+  const unconfined = shown(isolation, site && !site.isolation.confined)
   if (!site || (!demo && !unconfined)) return null
   return (
     <Stack gap="xs" mb="md">
@@ -29,7 +31,7 @@ export function SiteNotices() {
           kind="warn"
           icon={ShieldOff}
           title="Sandboxes are not confined"
-          onClose={() => setHidden([...hidden, 'isolation'])}
+          onClose={() => setHidden([...hidden, isolation])}
         >
           {site.isolation.summary}
         </Notice>
