@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from tests.bench.load import (
     stream_load,
 )
 from tests.bench.rig import Rig, _free_port, running_rig
+from tests.bench.tables import describe_run, quantile
 
 FIRST_ROUNDS = 30
 IDLE_STREAMS = 200
@@ -79,7 +79,7 @@ class _Raw(argparse.RawDescriptionHelpFormatter):
 
 
 async def _run(counts: Sequence[int], rate: int, seconds: int, raw: str | None) -> bool:
-    print(f"{_machine()}\n")
+    print(f"{describe_run()}\n")
     async with running_rig() as rig:
         sessions = await _open(platform_target(rig), max(counts))
         with _relay_process(rig) as relay_url:
@@ -100,7 +100,7 @@ async def _run(counts: Sequence[int], rate: int, seconds: int, raw: str | None) 
                 memory = await _memory_per_stream(rig, ours, sessions[-1])
     _print_summary(rows, memory)
     if raw:
-        figures = {"machine": _machine(), "first": first, "rows": [asdict(r) for r in rows]}
+        figures = {"machine": describe_run(), "first": first, "rows": [asdict(r) for r in rows]}
         with open(raw, "w") as file:  # noqa: PTH123 - nothing else runs any more
             json.dump(figures | {"kib_per_stream": memory}, file, indent=1)
     return any(row.lost or row.disorder for row in rows)
@@ -121,7 +121,7 @@ async def _print_first(ours: Target, null: Target, mine: str, theirs: str) -> di
     for target, session in ((null, theirs), (ours, mine)):
         await first_event_times(target, session, 3)  # warm
         times = [t * 1000 for t in await first_event_times(target, session, FIRST_ROUNDS)]
-        p50, p99 = statistics.median(times), _quantile(times, 0.99)
+        p50, p99 = statistics.median(times), quantile(times, 0.99)
         figures |= {f"{target.name} p50": p50, f"{target.name} p99": p99}
         print(f"  {target.name:10}  p50 {p50:6.1f}   p99 {p99:6.1f}")
     print()
@@ -154,9 +154,9 @@ async def _measure(
         events=events,
         lost=sum(lost for lost, _ in checks),
         disorder=sum(disorder for _, disorder in checks),
-        p50=_quantile(delays, 0.5),
-        p95=_quantile(delays, 0.95),
-        p99=_quantile(delays, 0.99),
+        p50=quantile(delays, 0.5),
+        p95=quantile(delays, 0.95),
+        p99=quantile(delays, 0.99),
         worst=delays[-1],
         generator_load=own / elapsed,
         cpu_s_per_1000={name: cpu / events * 1000 for name, cpu in used.items()},
@@ -227,17 +227,6 @@ def _print_summary(rows: Sequence[Delays], memory: float) -> None:
     print(f"memory of the API per open stream: {memory:.0f} KiB ({IDLE_STREAMS} streams)")
 
 
-def _machine() -> str:
-    load = "/".join(f"{x:.1f}" for x in os.getloadavg())
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return (
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, commit {commit}, "
-        f"load before {load}"
-    )
-
-
 def _cpu(process: psutil.Process, *, children: bool = True) -> float:
     """Return the CPU seconds that a process and its children have used."""
     family = [process, *(process.children(recursive=True) if children else [])]
@@ -246,11 +235,6 @@ def _cpu(process: psutil.Process, *, children: bool = True) -> float:
         times = member.cpu_times()
         total += times.user + times.system
     return total
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 if __name__ == "__main__":

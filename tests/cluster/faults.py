@@ -1,0 +1,43 @@
+"""Breaks parts of the cluster on purpose, by the command that `CATTERY_CLUSTER_FAULT` names.
+
+It takes `apiserver stop|start`, `controller stop|start`, `kubelet stop|start` and
+`pod kill NAMESPACE/NAME`, and mends whatever it broke.
+"""
+
+import asyncio
+import os
+import subprocess
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass
+class Faults:
+    """The command, and how often the API server was away."""
+
+    command: str
+    outages: int = 0
+
+    async def take_api_server_away(self, seconds: float) -> None:
+        """Crash the API server, and start it again after a while."""
+        await asyncio.to_thread(self.run, "apiserver", "stop")
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            await asyncio.to_thread(self.run, "apiserver", "start")
+        self.outages += 1
+
+    def run(self, *arguments: str) -> None:
+        result = subprocess.run(
+            [self.command, *arguments], capture_output=True, text=True, check=False, timeout=180
+        )
+        assert result.returncode == 0, f"{' '.join(arguments)}: {result.stderr[-1_000:]}"
+
+
+def find_faults() -> Faults:
+    """Return the means to break this cluster, or skip the test."""
+    command = os.environ.get("CATTERY_CLUSTER_FAULT")
+    if not command:
+        pytest.skip("needs a cluster that can be broken on purpose: set CATTERY_CLUSTER_FAULT")
+    return Faults(command)

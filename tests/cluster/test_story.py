@@ -1,0 +1,173 @@
+"""The whole story with real opencode in a real cluster, through the API alone.
+
+create → ready → prompt → the tool writes a file → the file manager reads it → suspend → a prompt
+wakes it → history and files are intact → delete → nothing is left, by label.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+
+from cattery.jsontypes import JsonObject
+from tests.cluster.conftest import Deployed
+from tests.cluster.faults import find_faults
+from tests.cluster.kubectl import SANDBOXES, Kubectl
+from tests.conformance import eventually
+from tests.e2e.client import Client, Watcher, objects_of, text_of
+
+SECONDS = 180
+OUTAGE = 30
+
+
+@dataclass
+class Story:
+    """One project with one harness and one session, as their owner sees them."""
+
+    client: Client
+    kubectl: Kubectl
+    project_id: str
+    harness_id: str
+    session_id: str
+    watcher: Watcher
+
+    async def say(self, text: str) -> str:
+        """Prompt, wait for the end of that turn, and return what the agent said."""
+        before = self.watcher.events[-1].seq if self.watcher.events else 0
+        await self.client.prompt(self.session_id, text)
+        await self.watcher.until(lambda e: e.type == "session.idle", after=before)
+        return self.watcher.said(after=before)
+
+    async def harness(self) -> JsonObject:
+        found = await self.client.get(f"/harnesses/{self.harness_id}")
+        assert isinstance(found, dict)
+        return found
+
+    async def wait_for(self, *statuses: str) -> JsonObject:
+        async def reached() -> bool:
+            return (await self.harness())["sandbox_status"] in statuses
+
+        await eventually(reached, seconds=SECONDS)
+        return await self.harness()
+
+    async def read_file(self, path: str) -> str:
+        """Read a file through the file manager, waiting while it starts."""
+
+        async def there() -> bool:
+            answer = await self.client.ask(
+                "GET", f"/projects/{self.project_id}/files/read", query={"path": path}
+            )
+            assert answer.status in (200, 503), answer
+            return answer.status == 200
+
+        await eventually(there, seconds=SECONDS)
+        found = await self.client.get(f"/projects/{self.project_id}/files/read", {"path": path})
+        return text_of(found, "content")
+
+    def left(self) -> dict[str, int]:
+        """Count what the cluster has of the project, by label."""
+        selector = f"cattery.dev/project-id={self.project_id}"
+        kinds = ("sandboxes", "pods", "persistentvolumeclaims", "secrets", "services")
+        return {
+            kind: len(self.kubectl.items(kind, "--selector", selector, namespace=SANDBOXES))
+            for kind in kinds
+        }
+
+
+@asynccontextmanager
+async def told(deployed: Deployed) -> AsyncIterator[Story]:
+    """Make the project, the harness and the session; everything goes at the end."""
+    timeout = aiohttp.ClientTimeout(total=90)
+    async with aiohttp.ClientSession(timeout=timeout) as http:
+        client = Client(http, deployed.base_url, deployed.token)
+        project_id = await client.create_project("Cluster story")
+        body: JsonObject = {
+            "harness_name": "Tom",
+            "model": "claude-sonnet-4-6",
+            "type": "opencode",
+            "env_vars": {},
+        }
+        made = await client.post(f"/projects/{project_id}/harnesses", body)
+        harness_id = text_of(made, "harness_id")
+        session_id = await client.create_session(harness_id)
+        async with client.watch(session_id) as watcher:
+            story = Story(client, deployed.kubectl, project_id, harness_id, session_id, watcher)
+            yield story
+        await client.ask("DELETE", f"/projects/{project_id}")
+
+
+async def test_the_whole_story(deployed: Deployed) -> None:
+    async with told(deployed) as story:
+        await live(story, _calm)
+
+
+@pytest.mark.timeout(900, func_only=True)
+async def test_the_whole_story_with_the_api_server_away_in_the_middle_of_each_step(
+    deployed: Deployed,
+) -> None:
+    faults = find_faults()
+
+    async def cut(_: str) -> None:
+        await faults.take_api_server_away(OUTAGE)
+
+    async with told(deployed) as story:
+        await live(story, cut)
+    assert faults.outages == 4
+
+
+async def live(story: Story, disturb: Callable[[str], Awaitable[None]]) -> None:
+    """Live the story; `disturb` comes in the middle of each step that the cluster is needed for."""
+    await _beside(disturb("start"), story.wait_for("ready", "failed"))
+    ready = await story.harness()
+    assert ready["sandbox_status"] == "ready", ready["failure"]
+    steps = {str(step["name"]): step for step in objects_of(ready["steps"])}
+    assert set(steps) == {"workspace", "scheduled", "image", "started", "answering"}
+    assert all(step["finished_at"] for step in steps.values())
+    assert objects_of(ready["runtime_events"])
+
+    await story.say("Create a file hello.txt")
+    written = await story.read_file("hello.txt")
+    assert written
+    before = await story.client.history(story.session_id)
+
+    stopping = story.client.ask("DELETE", f"/harnesses/{story.harness_id}/sandbox")
+    await _beside(disturb("stop"), stopping)
+    await story.wait_for("idle")
+
+    async def is_suspended() -> bool:
+        pods = await asyncio.to_thread(_sandbox_pods, story)
+        return pods == []
+
+    await eventually(is_suspended, seconds=SECONDS)
+    assert await story.client.history(story.session_id) == before
+    assert await story.read_file("hello.txt") == written
+
+    answered, _ = await asyncio.gather(story.say("run cat hello.txt"), disturb("wake"))
+    assert answered
+    after = await story.client.history(story.session_id)
+    assert after[: len(before)] == before
+    assert await story.read_file("hello.txt") == written
+
+    assert (await story.client.ask("DELETE", f"/projects/{story.project_id}")).status == 204
+    await disturb("delete")
+
+    async def is_gone() -> bool:
+        return not any((await asyncio.to_thread(story.left)).values())
+
+    await eventually(is_gone, seconds=SECONDS)
+
+
+async def _calm(_: str) -> None:
+    """Disturb nothing."""
+
+
+async def _beside(disturbance: Awaitable[None], act: Awaitable[object]) -> None:
+    await asyncio.gather(act, disturbance)
+
+
+def _sandbox_pods(story: Story) -> list[JsonObject]:
+    selector = f"cattery.dev/harness-id={story.harness_id}"
+    return story.kubectl.items("pods", "--selector", selector, namespace=SANDBOXES)
