@@ -10,14 +10,19 @@ from pathlib import Path
 import aiohttp
 from playwright.async_api import Browser, async_playwright, expect
 
-from tests.e2e.browser import PHONE, WIDE, Person, launch_chromium
+from tests.e2e.browser import PHONE, WIDE, Person, Theme, launch_chromium
 from tests.e2e.client import Client
+from tests.e2e.sandbox_states import show_state
 from tests.e2e.site import Site
 
 PICTURES = Path(__file__).parents[2] / "docs" / "images"
 MAX_BYTES = 300 * 1024
 PROMPTS = ("Make a plan for the welcome script", "Write welcome.sh and run it")
 QUESTION = "Before you draw our logo, ask me about the cat"
+_STATES: tuple[tuple[str, str, Theme], ...] = (
+    ("crashed", "The sandbox failed", "light"),
+    ("waiting", "The sandbox waits to start", "dark"),
+)
 
 
 async def main() -> None:
@@ -57,10 +62,23 @@ async def _take_all(browser: Browser, site: Site, admin: Client) -> None:
     await page.get_by_role("radio", name="Orange").check()
     await _take(wide, "chat-dark")
 
+    await _take_states(wide, site, f"/p/{project_id}/h/{harness_id}", harness_id)
+
     phone = await _arrive(browser, site, PHONE)
     await phone.open_session(project_id, session_id)
     await _settle(phone)
     await _take(phone, "mobile")
+
+
+async def _take_states(person: Person, site: Site, path: str, harness_id: str) -> None:
+    """Show what a cluster would tell of a sandbox that waits, and of one that failed."""
+    for state, shown, theme in _STATES:
+        await show_state(site, harness_id, state)
+        await person.page.emulate_media(color_scheme=theme)
+        await person.page.goto(path)
+        await expect(person.page.get_by_text(shown)).to_be_visible()
+        await _take(person, f"sandbox-{state}")
+    await show_state(site, harness_id, "healed")
 
 
 async def _talk(admin: Client, harness_id: str, *prompts: str) -> str:

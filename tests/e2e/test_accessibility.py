@@ -12,6 +12,8 @@ from playwright.async_api import Locator, expect
 from tests.e2e.browser import PHONE, Person, Theme
 from tests.e2e.client import Client
 from tests.e2e.conftest import Welcome, Workplace
+from tests.e2e.sandbox_states import show_state
+from tests.e2e.site import Site
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 THEMES: tuple[Theme, ...] = ("light", "dark")
@@ -109,6 +111,31 @@ async def test_no_dialog_and_no_question_has_a_violation(
     found += await _look_at(wide, axe, f"{inside}/s/{session_id}", "Orange")
     assert found == []
     await admin.post(f"/sessions/{session_id}/abort")
+
+
+async def test_no_state_of_a_sandbox_has_a_violation(
+    welcome: Welcome, site: Site, admin: Client, workplace: Workplace, axe: str
+) -> None:
+    inside = f"/p/{workplace.project_id}"
+    harness_id = await admin.create_harness(workplace.project_id, "Patient")
+    session_id = await admin.create_session(harness_id)
+    people = [await welcome("admin", theme=theme) for theme in THEMES]
+    people.append(await welcome("admin", size=PHONE))
+    shown = {
+        "starting": ("Pulling the image", "pulling the image"),
+        "waiting": ("The sandbox waits to start", "The sandbox waits."),
+        "image-missing": ("failed here", "The sandbox failed."),
+        "crashed": ("expected an object", "It ended with exit code 1."),
+        "healing": ("Nobody has to do anything", "is being started again."),
+        "healed": ("Healed by itself 2 times", "Enter"),
+    }
+    found: list[str] = []
+    for state, (on_its_page, in_a_session) in shown.items():
+        await show_state(site, harness_id, state)
+        for person in people:
+            found += await _look_at(person, axe, f"{inside}/h/{harness_id}", on_its_page)
+            found += await _look_at(person, axe, f"{inside}/s/{session_id}", in_a_session)
+    assert found == []
 
 
 async def _look_at(

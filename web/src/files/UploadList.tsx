@@ -3,8 +3,7 @@ import { Progress } from '@mantine/core'
 import { CircleAlert, CircleCheck, RotateCw, X } from 'lucide-react'
 import { IconAction } from '../ui/IconAction'
 import { bytes } from '../ui/time'
-import { refreshFiles } from './changes'
-import { clearUploads, retryUpload, useUploads, type Upload } from './uploads'
+import { clearUploads, retryUpload, useUploads } from './uploads'
 import css from './files.module.css'
 
 export function UploadList() {
@@ -34,7 +33,7 @@ export function UploadList() {
                 icon={RotateCw}
                 size="sm"
                 iconSize={14}
-                onClick={() => void retry(upload)}
+                onClick={() => void retryUpload(upload)}
               />
             )}
             {upload.problem && (
@@ -55,9 +54,4 @@ export function UploadList() {
       </ul>
     </section>
   )
-}
-
-async function retry(upload: Upload) {
-  await retryUpload(upload)
-  await refreshFiles(upload.project)
 }

@@ -9,8 +9,8 @@ import { askName, confirmDeletion } from '../ui/dialogs'
 import { attempt, onceStarted, toastDone, toastFailure } from '../ui/toast'
 import { modals } from '@mantine/modals'
 import type { Dropped } from './dropped'
-import { join, nameProblem, parentOf } from './paths'
-import { uploadAll, type Parcel } from './uploads'
+import { nameProblem, parentOf } from './paths'
+import { dropUploads, failUploads, queueUploads, sendUploads, type Parcel } from './uploads'
 
 export const downloadAddress = (project: string, path: string) =>
   address(`/projects/${encodeURIComponent(project)}/files/download`, { path })
@@ -84,31 +84,39 @@ export function confirmFileDeletion(project: string, path: string, entry: Entry,
 }
 
 /** Make the folders, then send the files; asks first when some would replace what is there. */
-export async function receive(project: string, folder: string, { parcels, folders }: Dropped) {
-  const clashes = await clashesOf(project, folder, parcels)
-  const go = async () => {
-    try {
-      for (const { parent, name } of folders) await makeIfMissing(project, parent, name)
-      await uploadAll(project, parcels)
-    } catch (error) {
-      toastFailure(error, 'Could not upload')
-    }
-    await refreshFiles(project)
+export async function receive(project: string, folder: string, { parcels, folders }: Dropped): Promise<void> {
+  const queued = queueUploads(parcels, (parcel) => receive(project, folder, { parcels: [parcel], folders }))
+  try {
+    const clashes = await clashesOf(project, folder, parcels)
+    if (clashes.length > 0 && !(await mayReplace(clashes))) return dropUploads(queued)
+    for (const { parent, name } of folders) await makeIfMissing(project, parent, name)
+  } catch (error) {
+    failUploads(queued, error)
+    if (queued.length === 0) toastFailure(error, 'Could not upload')
+    return undefined
   }
-  if (clashes.length === 0) return go()
-  modals.openConfirmModal({
-    title: clashes.length === 1 ? 'Replace a file?' : `Replace ${clashes.length} files?`,
-    children: `Already here: ${clashes.slice(0, 8).join(', ')}${clashes.length > 8 ? ', …' : ''}`,
-    labels: { confirm: 'Replace', cancel: 'Cancel' },
-    onConfirm: () => void go(),
-  })
+  await sendUploads(project, queued)
+  await refreshFiles(project)
   return undefined
 }
 
 async function clashesOf(project: string, folder: string, parcels: Parcel[]): Promise<string[]> {
-  const here = await queryClient.fetchQuery(queries.files(project, folder)).catch(() => [])
+  const here = await queryClient.fetchQuery(queries.files(project, folder))
   const names = new Set(here.filter((e) => e.type !== 'dir').map((e) => e.name))
   return parcels.filter((p) => p.folder === folder && names.has(p.file.name)).map((p) => p.file.name)
+}
+
+function mayReplace(clashes: string[]): Promise<boolean> {
+  return new Promise((resolve) => {
+    modals.openConfirmModal({
+      title: clashes.length === 1 ? 'Replace a file?' : `Replace ${clashes.length} files?`,
+      children: `Already here: ${clashes.slice(0, 8).join(', ')}${clashes.length > 8 ? ', …' : ''}`,
+      labels: { confirm: 'Replace', cancel: 'Cancel' },
+      onConfirm: () => resolve(true),
+      // However it is closed; after the confirmation this says nothing more.
+      onClose: () => resolve(false),
+    })
+  })
 }
 
 async function makeIfMissing(project: string, parent: string, name: string) {
@@ -118,5 +126,3 @@ async function makeIfMissing(project: string, parent: string, name: string) {
     if (!(error instanceof ApiError && error.status === 409)) throw error
   }
 }
-
-export const pathOf = join

@@ -1,6 +1,6 @@
 import { renderHook } from '@testing-library/react'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { clearUploads, retryUpload, uploadAll, useUploads } from './uploads'
+import { clearUploads, queueUploads, retryUpload, sendUploads, useUploads, type Parcel } from './uploads'
 
 const STARTING = { status: 503, body: { code: 'unavailable', message: 'The file manager of this project is starting.' } }
 const STORED = { status: 200, body: {} }
@@ -28,6 +28,8 @@ class Server {
 }
 
 const parcel = (name: string) => ({ file: new File(['hello'], name), folder: '/' })
+const take = (parcels: Parcel[]): Promise<void> =>
+  sendUploads('p', queueUploads(parcels, (again) => take([again])))
 const states = () => {
   const { result } = renderHook(useUploads)
   return result.current.map(({ name, state, problem }) => ({ name, state, problem }))
@@ -47,7 +49,7 @@ afterEach(() => {
 describe('an upload that comes before the file manager has started', () => {
   it('keeps its file, says what it waits for, and is sent again by itself', async () => {
     Server.answers = [STARTING, STARTING, STORED]
-    const done = uploadAll('p', [parcel('a.txt')])
+    const done = take([parcel('a.txt')])
     await vi.advanceTimersByTimeAsync(500)
     expect(states()).toEqual([{ name: 'a.txt', state: 'waiting', problem: STARTING.body.message }])
     await vi.advanceTimersByTimeAsync(3_000)
@@ -60,7 +62,7 @@ describe('an upload that comes before the file manager has started', () => {
   it('fails after a minute, the ones behind it at once, and can be retried', async () => {
     Server.answers = [STARTING]
     const names = ['a', 'b', 'c', 'd', 'e']
-    const done = uploadAll('p', names.map(parcel))
+    const done = take(names.map(parcel))
     await vi.advanceTimersByTimeAsync(61_000)
     await done
     expect(states()).toEqual(names.map((name) => ({ name, state: 'failed', problem: STARTING.body.message })))

@@ -11,10 +11,13 @@ export interface Upload {
   state: 'waiting' | 'sending' | 'done' | 'failed'
   /** Why it failed, or what it waits for. */
   problem: string | null
-  project: string
   /** Kept until it is through, so that it can be sent again. */
   parcel: Parcel
+  again: Again
 }
+
+/** Takes in once more what failed. */
+type Again = (parcel: Parcel) => Promise<void>
 
 /** A file and where it goes. */
 export interface Parcel {
@@ -39,19 +42,43 @@ export function clearUploads() {
   set(uploads.filter((u) => u.state === 'waiting' || u.state === 'sending'))
 }
 
+/** Show files as waiting to be sent; what is to happen with them may have to be found out first. */
+export function queueUploads(parcels: Parcel[], again: Again): Upload[] {
+  const queued = parcels.map((parcel): Upload => {
+    const { name, size } = parcel.file
+    return { id: ++lastId, name, size, sent: 0, state: 'waiting', problem: null, parcel, again }
+  })
+  set([...uploads, ...queued])
+  return queued
+}
+
+/** Forget files that are not to be sent. */
+export function dropUploads(dropped: Upload[]) {
+  const ids = new Set(dropped.map(({ id }) => id))
+  set(uploads.filter((u) => !ids.has(u.id)))
+}
+
+/** Take in once more one that failed. */
+export function retryUpload(upload: Upload): Promise<void> {
+  dropUploads([upload])
+  return upload.again(upload.parcel)
+}
+
+/** Say that files were not sent, and why. */
+export function failUploads(failed: Upload[], error: unknown) {
+  const problem = error instanceof Error ? error.message : 'It was not sent.'
+  for (const { id } of failed) change(id, { state: 'failed', problem })
+}
+
 /** Send all, a few at once; resolves when the last one is through, failed or not. */
-export const uploadAll = (project: string, parcels: Parcel[]) => sendAll(parcels.map((parcel) => add(project, parcel)))
-
-/** Send one again that failed. */
-export const retryUpload = (upload: Upload) => sendAll([upload])
-
-async function sendAll(queue: Upload[]): Promise<void> {
+export async function sendUploads(project: string, all: Upload[]): Promise<void> {
+  const queue = [...all]
   // Where one has waited in vain, the others need not wait as long again.
   let late: unknown = null
   const work = async () => {
     for (let next = queue.shift(); next; next = queue.shift()) {
-      if (late) fail(next.id, late)
-      else late = await send(next)
+      if (late) failUploads([next], late)
+      else late = await send(project, next)
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, work))
@@ -60,7 +87,8 @@ async function sendAll(queue: Upload[]): Promise<void> {
 }
 
 /** The answer is an error that holds for all others too: what would take the files has not started. */
-async function send({ id, project, parcel: { file, folder } }: Upload): Promise<unknown> {
+async function send(project: string, upload: Upload): Promise<unknown> {
+  const { id, parcel: { file, folder } } = upload
   const url = address(`/projects/${encodeURIComponent(project)}/files/upload`, { path: folder })
   const once = () => {
     change(id, { state: 'sending', problem: null, sent: 0 })
@@ -70,14 +98,10 @@ async function send({ id, project, parcel: { file, folder } }: Upload): Promise<
     await patiently(once, (problem) => change(id, { state: 'waiting', problem }))
     change(id, { state: 'done', sent: file.size })
   } catch (error) {
-    fail(id, error)
+    failUploads([upload], error)
     if (isStarting(error)) return error
   }
   return null
-}
-
-function fail(id: number, error: unknown) {
-  change(id, { state: 'failed', problem: error instanceof Error ? error.message : 'It was not sent.' })
 }
 
 /** `fetch` does not tell how much of a body was sent; XMLHttpRequest does. */
@@ -104,13 +128,6 @@ function failureOf(xhr: XMLHttpRequest): ApiError {
   } catch {
     return refusal(xhr.status, null)
   }
-}
-
-function add(project: string, parcel: Parcel): Upload {
-  const { name, size } = parcel.file
-  const upload: Upload = { id: ++lastId, name, size, sent: 0, state: 'waiting', problem: null, project, parcel }
-  set([...uploads, upload])
-  return upload
 }
 
 function change(id: number, what: Partial<Upload>) {
