@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 
 from activities.file_managers import FileManagers
 from activities.heartbeat import heartbeating
@@ -41,11 +42,13 @@ from cattery.sandboxes.port import (
 )
 from cattery.temporal.failures import first_line, translated_errors
 from cattery.temporal.messages import (
+    SANDBOX_PROGRESS,
     FailureNote,
     HarnessRef,
     ProvisionInput,
     RecoveryNote,
     SandboxFacts,
+    SandboxProgress,
     SandboxReady,
     SandboxSeen,
 )
@@ -295,6 +298,7 @@ class _ProgressWriter:
                 return
             self._written = self._version
             await self._write()
+        await _show_in_workflow(progress, self._generation)
 
     async def _write(self) -> None:
         steps: list[Json] = [_describe_step(step) for step in self._steps.values()]
@@ -303,6 +307,24 @@ class _ProgressWriter:
         async with self._database.write() as session:
             rows = SandboxRows(session, self._harness_id, self._generation)
             await rows.write_progress(steps, described, self._waiting)
+
+
+async def _show_in_workflow(progress: Progress, generation: int) -> None:
+    """Tell the workflow what is waited for now; it does without where it cannot be told."""
+    match progress:
+        case Step(finished_at=None):
+            text = f"{progress.name.value}: {progress.detail or 'under way'}"
+        case Waiting(reason=str(reason)):
+            text = reason
+        case _:
+            return
+    workflow_id = activity.info().workflow_id
+    if workflow_id is None:
+        return
+    handle = activity.client().get_workflow_handle(workflow_id)
+    with suppress(RPCError):
+        note = SandboxProgress(generation=generation, text=text)
+        await handle.signal(SANDBOX_PROGRESS, note)
 
 
 def _describe_step(step: Step) -> JsonObject:

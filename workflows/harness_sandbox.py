@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
         RecoveryNote,
         SandboxHealth,
         SandboxLost,
+        SandboxProgress,
         SandboxReady,
         SandboxSeen,
     )
@@ -159,6 +160,12 @@ class HarnessSandboxWorkflow:
     def lose(self, lost: SandboxLost) -> None:
         """Hear that somebody found the sandbox dead; it is looked at before it is believed."""
         self._lost = lost
+
+    @workflow.signal(name=messages.SANDBOX_PROGRESS)
+    def show_progress(self, progress: SandboxProgress) -> None:
+        """Hear how far the start has come; operators see it in the current details."""
+        if progress.generation == self._generation and self._phase in COMING_UP:
+            self._describe(progress.text)
 
     @workflow.query(name="status")
     def status(self) -> dict[str, str | int]:

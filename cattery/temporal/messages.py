@@ -27,6 +27,7 @@ STOP_SANDBOX = "stop"
 DELETE_SANDBOX = "delete"
 START_SANDBOX = "start"
 SANDBOX_LOST = "lost"
+SANDBOX_PROGRESS = "progress"
 ENSURE_FILE_MANAGER = "ensure"
 STOP_FILE_MANAGER = "stop"
 SUBMIT_PROMPT = "submit_prompt"
@@ -90,6 +91,13 @@ class SandboxHealth(StrEnum):
     FAILED = "failed"
     GONE = "gone"
     """There is none of this generation."""
+
+
+class SandboxProgress(_Message):
+    """How far a generation's start has come, for the workflow's current details."""
+
+    generation: int
+    text: Sentence
 
 
 class SandboxSeen(_Message):
@@ -300,6 +308,7 @@ class SweepResult(_Message):
 
     lost: int = 0
     orphans: int = 0
+    strays: int = 0
     prompts: int = 0
     sessions: int = 0
     deletions: int = 0
