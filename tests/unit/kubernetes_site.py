@@ -34,7 +34,7 @@ from cattery.settings import KubernetesSettings, SandboxSettings
 from tests.fake_cluster.cluster import CLAIMS, PODS, SANDBOXES, SECRETS, FakeCluster
 from tests.unit.sandbox_site import ToyClient, no_translator
 
-QUICK = Patience(start=5, waiting=0.3, nudge=0.05)
+QUICK = Patience(start=30, waiting=0.3, nudge=0.05)
 QUICK_CALLS = CallPatience(
     total=timedelta(seconds=4),
     brief=timedelta(milliseconds=50),

@@ -1,6 +1,7 @@
 """The version of the Sandbox API: chosen by what is served, the same to everybody else."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from cattery.sandboxes.kubernetes.api import ClusterApi, Kind
 from cattery.sandboxes.kubernetes.discovery import V1Alpha1, V1Beta1, choose_dialect
 from cattery.sandboxes.kubernetes.failures import ClusterRefusedError, ClusterUnreachableError
 from cattery.sandboxes.kubernetes.state import ClusterState
-from tests.fake_cluster.cluster import PODS, SANDBOXES, FakeCluster
+from tests.conformance import make_spec
+from tests.fake_cluster.cluster import PODS, SANDBOXES, SECRETS, FakeCluster
 from tests.unit.cluster_site import RESTLESS, make_sandbox, open_api
+from tests.unit.kubernetes_site import open_cluster_site
 
 
 def group(*versions: str) -> JsonObject:
@@ -135,3 +138,19 @@ async def test_a_controller_that_is_upgraded_is_noticed(
     with pytest.raises(ClusterUnreachableError):  # and learns that the version it knew is gone
         await api.get(Kind.SANDBOX, "one")
     assert await api.get(Kind.SANDBOX, "one") == cluster.get(SANDBOXES, "one")
+
+
+async def test_a_whole_life_on_the_old_version_leaves_nothing(tmp_path: Path) -> None:
+    async with open_cluster_site(tmp_path) as site:
+        site.cluster.sandbox_versions = ("v1alpha1",)
+        spec = make_spec()
+        await site.start(spec)
+        [secret] = site.cluster.select(SECRETS)
+        [owner] = secret["metadata"]["ownerReferences"]
+        assert owner["apiVersion"] == "agents.x-k8s.io/v1alpha1"
+        runtime = await site.runtime()
+        await runtime.stop(spec.harness_id)
+        await site.start(replace(spec, generation=2))
+        await runtime.remove(spec.harness_id)
+        await site.cluster.until(lambda: site.everything()["secrets"] == 0)
+        assert site.everything() == {"sandboxes": 0, "pods": 0, "secrets": 0, "claims": 2}

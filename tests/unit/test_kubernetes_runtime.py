@@ -153,9 +153,10 @@ async def test_a_quota_is_waited_for_and_is_no_failure(site: ClusterSite, limit:
         await site.start(spec)
     assert site.waits[0] is not None
 
-    site.patience = Patience(start=5, waiting=30, nudge=0.05)
+    site.patience = Patience(start=30, waiting=30, nudge=0.05)
+    site.progress.clear()
     starting = asyncio.create_task(site.start(spec))
-    await asyncio.sleep(0.3)
+    await eventually(lambda: site.waits)
     assert not starting.done()
     site.cluster.set_quota()
     assert (await starting).state is SandboxState.RUNNING

@@ -23,7 +23,7 @@ from cattery.sandboxes.kubernetes.failures import (
     parse_status,
     refuse,
 )
-from cattery.sandboxes.kubernetes.kinds import SANDBOX_VERSION, Kind
+from cattery.sandboxes.kubernetes.kinds import SANDBOX_GROUP, SANDBOX_VERSION, Kind
 from cattery.sandboxes.kubernetes.transport import (
     JSON_PATCH,
     Answer,
@@ -115,7 +115,7 @@ class ClusterApi:
         """
         dialect = await self._dialect_of(kind)
         attempt = self._attempt("create", kind, _name_of(body))
-        written = dialect.write(body) if dialect else body
+        written = dialect.write(body) if dialect else self._write_owners(body)
         path = self._path(kind, dialect)
         return self._read(attempt, dialect, await self._send(attempt, "POST", path, body=written))
 
@@ -264,6 +264,23 @@ class ClusterApi:
                 missing = answer.status is not None and answer.status.code == 404
                 self._dialect = choose_dialect(None if missing else _parse(attempt, answer))
             return self._dialect
+
+    def _write_owners(self, body: JsonObject) -> JsonObject:
+        """Name the Sandboxes that own an object in the version that is served, or they are not
+        found, and what they own is not cleared away with them.
+        """
+        metadata = body.get("metadata")
+        owners = metadata.get("ownerReferences") if isinstance(metadata, dict) else None
+        if self._dialect is None or not isinstance(metadata, dict) or not isinstance(owners, list):
+            return body
+        version = f"{SANDBOX_GROUP}/{self._dialect.version}"
+        written: list[Json] = [
+            {**owner, "apiVersion": version}
+            if isinstance(owner, dict) and owner.get("kind") == "Sandbox"
+            else owner
+            for owner in owners
+        ]
+        return {**body, "metadata": {**metadata, "ownerReferences": written}}
 
     async def _send(
         self,
