@@ -266,8 +266,9 @@ class ClusterApi:
             return self._dialect
 
     def _write_owners(self, body: JsonObject) -> JsonObject:
-        """Name the Sandboxes that own an object in the version that is served, or they are not
-        found, and what they own is not cleared away with them.
+        """Name the Sandboxes that own an object in the version that is served.
+
+        In another version they are not found, and nothing that they own is cleared away.
         """
         metadata = body.get("metadata")
         owners = metadata.get("ownerReferences") if isinstance(metadata, dict) else None
