@@ -132,6 +132,8 @@ async def live(story: Story, disturb: Callable[[str], Awaitable[None]]) -> None:
     written = await story.read_file("hello.txt")
     assert written
     before = await story.client.history(story.session_id)
+    log = await story.client.get(f"/harnesses/{story.harness_id}/log")
+    assert text_of(log, "log")
 
     stopping = story.client.ask("DELETE", f"/harnesses/{story.harness_id}/sandbox")
     await _beside(disturb("stop"), stopping)
