@@ -30,7 +30,8 @@ def test_the_worker_uses_just_the_rights_that_it_has(
     if "test_story.py" not in ran:
         pytest.skip("needs the whole story to have run before: make test-cluster")
     granted = set(_granted(deployed))
-    used, refused = set(), set()
+    used: set[tuple[str, str]] = set()
+    refused: set[tuple[str, str]] = set()
     for verb, resource, code in _heard(Path(path), deployed.since):
         (refused if code == 403 else used).add((verb, resource))
     assert granted - UNHEARD == used - UNHEARD
