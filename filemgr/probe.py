@@ -14,98 +14,55 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Final, override
 
 from aiohttp import web
 
 from cattery.errors import BadRequestError
 from cattery.files.remote_wire import TOKEN_VARIABLE
+from cattery.network_probe import (
+    RESULTS,
+    RESULTS_MARK,
+    Hope,
+    Outcome,
+    Result,
+    Target,
+    TargetKind,
+    parse_targets,
+)
 from filemgr.replies import read_json, reply
 from filemgr.server import create_guarded_app, serve
 
 DEFAULT_TIMEOUT: Final = 3.0
-MAX_TIMEOUT: Final = 30.0
-MAX_TARGETS: Final = 64
-RESULTS_MARK: Final = "cattery-probe-results "
-"""What the printed line begins with; JSON follows."""
+MAX_SECONDS: Final = 30.0
+PAUSE: Final = 0.25
+"""Between two tries of a target that does not come as hoped."""
 _DETAIL_LETTERS: Final = 200
 _REFUSALS = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
 _NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPERM, errno.EACCES})
 
 
-class TargetKind(StrEnum):
-    """How a target is tried."""
+async def check(targets: Sequence[Target], timeout: float, patience: float = 0.0) -> list[Result]:
+    """Try all targets at the same time, those first that should be reached.
 
-    TCP = "tcp"
-    UDP_DNS = "udp-dns"
-    HTTP = "http"
+    A pod's network comes to be while the pod runs already: at first nothing gets through, or
+    everything does. What should be reached shows when it is there, and only then says the rest
+    something.
 
-
-class Outcome(StrEnum):
-    """What came of it. Only `OPEN` means that something was reached."""
-
-    OPEN = "open"
-    REFUSED = "refused"
-    TIMEOUT = "timeout"
-    UNREACHABLE = "unreachable"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Something to try. `ask` is the path of an `http` target, the name of a `udp-dns` one."""
-
-    name: str
-    kind: TargetKind
-    host: str
-    port: int
-    ask: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of one target."""
-
-    name: str
-    kind: TargetKind
-    host: str
-    port: int
-    outcome: Outcome
-    detail: str
-    milliseconds: int
-
-
-def parse_targets(value: object) -> list[Target]:
-    """Read the targets of a request.
-
-    Raises:
-        BadRequestError: they are none.
+    Args:
+        targets: what to try.
+        timeout: seconds for one try.
+        patience: seconds for which a target is tried again that does not come as it should.
     """
-    if not isinstance(value, list) or len(value) > MAX_TARGETS:
-        raise BadRequestError(f"Give `targets` as a list of at most {MAX_TARGETS} objects.")
-    try:
-        return [
-            Target(
-                name=str(each["name"]),
-                kind=TargetKind(each["kind"]),
-                host=str(each["host"]),
-                port=int(each["port"]),
-                ask=str(each.get("ask", "")),
-            )
-            for each in value
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadRequestError(
-            "Each target has a name, a kind (tcp, udp-dns or http), a host and a port."
-        ) from error
-
-
-async def check(targets: Sequence[Target], timeout: float) -> list[Result]:
-    """Try all targets at the same time, each for so many seconds."""
-    return list(await asyncio.gather(*(_check_one(target, timeout) for target in targets)))
+    first = [target for target in targets if target.hope is Hope.OPEN]
+    rest = [target for target in targets if target.hope is not Hope.OPEN]
+    found: dict[Target, Result] = {}
+    for group in (first, rest):
+        results = await asyncio.gather(*(_try_until(one, timeout, patience) for one in group))
+        found.update(zip(group, results, strict=True))
+    return [found[target] for target in targets]
 
 
 def create_app(token: str, results: Sequence[Result] = ()) -> web.Application:
@@ -113,7 +70,7 @@ def create_app(token: str, results: Sequence[Result] = ()) -> web.Application:
     routes = _Routes(results)
     app = create_guarded_app(token)
     app.router.add_get("/healthz", routes.answer_health)
-    app.router.add_get("/results", routes.show)
+    app.router.add_get(RESULTS, routes.show)
     app.router.add_post("/check", routes.check)
     return app
 
@@ -132,11 +89,31 @@ class _Routes:
         wanted = await read_json(request)
         if not isinstance(wanted, dict):
             raise BadRequestError("Send an object with `targets` and `timeout`.")
-        timeout = wanted.get("timeout", DEFAULT_TIMEOUT)
-        if not isinstance(timeout, int | float) or not 0 < timeout <= MAX_TIMEOUT:
-            raise BadRequestError(f"The timeout is a number of seconds up to {MAX_TIMEOUT:g}.")
-        self._results = await check(parse_targets(wanted.get("targets")), timeout)
+        timeout = _read_seconds(wanted, "timeout", DEFAULT_TIMEOUT)
+        patience = _read_seconds(wanted, "patience", 0.0)
+        self._results = await check(parse_targets(wanted.get("targets")), timeout, patience)
         return reply(self._results)
+
+
+def _read_seconds(wanted: Mapping[str, object], name: str, default: float) -> float:
+    seconds = wanted.get(name, default)
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_SECONDS:
+        raise BadRequestError(f"The {name} is a number of seconds up to {MAX_SECONDS:g}.")
+    return float(seconds)
+
+
+async def _try_until(target: Target, timeout: float, patience: float) -> Result:
+    """Try a target until it comes as hoped, or patience is at its end."""
+    ends_at = time.monotonic() + patience
+    tries = 0
+    while True:
+        tries += 1
+        result = await _check_one(target, timeout)
+        is_open = result.outcome is Outcome.OPEN
+        as_hoped = target.hope is Hope.ANYTHING or is_open is (target.hope is Hope.OPEN)
+        if as_hoped or time.monotonic() >= ends_at:
+            return replace(result, tries=tries)
+        await asyncio.sleep(PAUSE)
 
 
 async def _check_one(target: Target, timeout: float) -> Result:
@@ -149,8 +126,8 @@ async def _check_one(target: Target, timeout: float) -> Result:
     except OSError as error:
         outcome, detail = _judge(error), str(error)[:_DETAIL_LETTERS]
     spent = round((time.monotonic() - started_at) * 1000)
-    kind, host, port = target.kind, target.host, target.port
-    return Result(target.name, kind, host, port, outcome, detail, spent)
+    where = (target.name, target.kind, target.host, int(target.port))
+    return Result(*where, outcome, detail, spent)
 
 
 def _judge(error: OSError) -> Outcome:
@@ -186,7 +163,7 @@ async def _try_dns(target: Target) -> str:
     loop = asyncio.get_running_loop()
     replied: asyncio.Future[bytes] = loop.create_future()
     transport, _ = await loop.create_datagram_endpoint(
-        lambda: _Question(replied), remote_addr=(target.host, target.port)
+        lambda: _Question(replied), remote_addr=(target.host, int(target.port))
     )
     try:
         transport.sendto(_encode_question(target.ask or "kubernetes.default.svc.cluster.local"))
@@ -225,7 +202,8 @@ _ATTEMPTS = {TargetKind.TCP: _try_tcp, TargetKind.HTTP: _try_http, TargetKind.UD
 async def _run(arguments: argparse.Namespace, token: str) -> None:
     results: list[Result] = []
     if arguments.targets:
-        results = await check(parse_targets(json.loads(arguments.targets)), arguments.timeout)
+        targets = parse_targets(json.loads(arguments.targets))
+        results = await check(targets, arguments.timeout, arguments.patience)
         line = json.dumps([asdict(result) for result in results])
         sys.stdout.write(f"{RESULTS_MARK}{line}\n")
         sys.stdout.flush()
@@ -238,7 +216,8 @@ def main() -> None:
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104 - its pod's own address
     parser.add_argument("--port", type=int, default=4096)
     parser.add_argument("--targets", default="", help="JSON, as of POST /check; tried at once")
-    parser.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT)
+    parser.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT, help="of one try")
+    parser.add_argument("--patience", type=float, default=0.0, help="seconds for more tries")
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token:
         sys.exit(f"{TOKEN_VARIABLE} is not set: without a token anybody could use the probe.")

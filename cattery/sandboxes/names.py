@@ -21,6 +21,8 @@ GENERATION_ANNOTATION: Final = "cattery.dev/generation"
 """On a Sandbox and, through its template, on its pod: which start they belong to."""
 LAUNCH_ANNOTATION: Final = "cattery.dev/launch"
 """On a Sandbox: the name of the Secret that its present generation is started with."""
+PROBE_LABEL: Final = "cattery.dev/probe"
+"""On a network probe: who started it. It has the labels of a sandbox otherwise, but no harness."""
 
 SKILLS_CLAIM: Final = "cattery-skills-work"
 SKILL_MANAGER: Final = "cattery-skillmgr"

@@ -9,7 +9,8 @@ from typing import override
 import aiohttp
 
 from cattery.files.remote_wire import TOKEN_VARIABLE
-from filemgr.probe import RESULTS_MARK, Outcome, create_app, parse_targets
+from cattery.network_probe import RESULTS_MARK, Hope, Outcome, Target, TargetKind, parse_targets
+from filemgr.probe import check, create_app
 from tests.processes import free_port
 from tests.unit.served_files import TOKEN, listening
 
@@ -100,6 +101,24 @@ async def test_what_it_is_started_with_is_printed() -> None:
     assert line.startswith(RESULTS_MARK)
     [result] = json.loads(line.removeprefix(RESULTS_MARK))
     assert (result["name"], result["outcome"]) == ("nobody", Outcome.REFUSED)
+
+
+async def test_what_should_be_reached_is_awaited_and_only_then_is_the_rest_tried() -> None:
+    late, shut = free_port(), free_port()
+    targets = [
+        Target("closed", TargetKind.TCP, "127.0.0.1", shut, hope=Hope.CLOSED),
+        Target("leaks", TargetKind.TCP, "127.0.0.1", late, hope=Hope.CLOSED),
+        Target("late", TargetKind.TCP, "127.0.0.1", late, hope=Hope.OPEN),
+    ]
+    checking = asyncio.create_task(check(targets, 1, 0.6))
+    await asyncio.sleep(0.3)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", late)
+    closed, leaks, opened = await checking
+    server.close()
+    assert (closed.outcome, closed.tries) == (Outcome.REFUSED, 1)
+    for found in (leaks, opened):
+        assert found.outcome is Outcome.OPEN
+        assert found.tries > 1
 
 
 def test_targets_are_read_whole() -> None:

@@ -93,6 +93,7 @@ def file_manager(project_id: ProjectId | None, settings: KubernetesSettings) -> 
 def probe(settings: KubernetesSettings) -> JsonObject:
     return build_probe(
         nonce="0badcafe",
+        purpose="doctor",
         launch="cattery-probe-0badcafe-1",
         gateway=GATEWAY,
         settings=settings,
@@ -294,7 +295,7 @@ def test_a_probe_has_no_owner_among_harnesses() -> None:
     assert name == name_probe("0badcafe") == "cattery-probe-0badcafe"
     assert dig(probe(PLAIN), "metadata", "labels") == label(
         Component.SANDBOX, "cattery-probe-0badcafe"
-    )
+    ) | {"cattery.dev/probe": "doctor"}
 
 
 @pytest.mark.parametrize("wrong", [{"kee": "x"}, {"key": "x", "tolerationSeconds": "soon"}])

@@ -25,6 +25,7 @@ from cattery.sandboxes.kubernetes.quantities import format_bytes, parse_quantity
 from cattery.sandboxes.names import (
     GENERATION_ANNOTATION,
     LAUNCH_ANNOTATION,
+    PROBE_LABEL,
     SKILL_MANAGER,
     SKILLS_CLAIM,
     Component,
@@ -172,6 +173,7 @@ def name_probe(nonce: str) -> str:
 def build_probe(
     *,
     nonce: str,
+    purpose: str,
     launch: str,
     gateway: GatewayAlias | None,
     settings: KubernetesSettings,
@@ -183,6 +185,7 @@ def build_probe(
 
     Args:
         nonce: makes its name, see `name_probe`.
+        purpose: who starts it, for the label by which it is found again.
         launch: name of its launch secret; the token in it guards the port.
         gateway: as of a sandbox.
         settings: as of a sandbox.
@@ -205,7 +208,8 @@ def build_probe(
         gateway=gateway,
         is_hostile=True,
     )
-    return _wrap(name, label(Component.SANDBOX, name), 1, pod, settings)
+    labels = label(Component.SANDBOX, name) | {PROBE_LABEL: purpose}
+    return _wrap(name, labels, 1, pod, settings)
 
 
 def build_workspace_claim(project_id: ProjectId, settings: KubernetesSettings) -> JsonObject:
