@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { ApiError } from './client'
 import { isStarting, patient, patiently } from './patience'
 
-const STARTING = new ApiError(503, 'The file manager of this project is starting; this takes a few seconds.', 'unavailable')
+const STARTING = new ApiError(503, 'The file manager of this project is starting. Try again in a few seconds.', 'unavailable')
 
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
@@ -26,7 +26,7 @@ describe('what is not ready yet', () => {
     await vi.runAllTimersAsync()
     expect(await done).toBe('there')
     expect(tries).toEqual([0, 1, 3, 6, 11, 16, 21])
-    expect(said).toEqual(Array(6).fill(STARTING.message))
+    expect(said).toEqual(Array(6).fill('The file manager of this project is starting.'))
   })
 
   it('is given up after a minute, with its own sentence', async () => {

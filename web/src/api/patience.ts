@@ -16,6 +16,9 @@ const PERMANENT = 'sandbox_setup'
 export const isStarting = (error: unknown): error is ApiError =>
   error instanceof ApiError && error.status === 503 && error.code !== PERMANENT
 
+/** What it waits for, without the advice to try again: that is being done. */
+export const progressOf = (error: ApiError): string => error.message.replace(/\s*Try again [^.]*\.$/, '')
+
 export const pauseAfter = (failures: number): number =>
   PAUSES_MS[Math.min(failures, PAUSES_MS.length - 1)] ?? LONGEST_PAUSE_MS
 
@@ -37,8 +40,8 @@ export function patient() {
 }
 
 /**
- * Do something as soon as what serves it has started. `tell` hears the server's sentence at each try that
- * came too early; after a minute its error is thrown, and any other error at once.
+ * Do something as soon as what serves it has started. `tell` hears what it waits for at each try that came
+ * too early; after a minute its error is thrown, and any other error at once.
  */
 export async function patiently<T>(work: () => Promise<T>, tell: (message: string) => void): Promise<T> {
   let deadline = Infinity
@@ -49,7 +52,7 @@ export async function patiently<T>(work: () => Promise<T>, tell: (message: strin
       const pause = pauseAfter(failures)
       if (failures === 0) deadline = Date.now() + PATIENCE_MS
       if (!isStarting(error) || Date.now() + pause > deadline) throw error
-      tell(error.message)
+      tell(progressOf(error))
       await new Promise((resolve) => setTimeout(resolve, pause))
     }
   }

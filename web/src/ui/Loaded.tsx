@@ -4,7 +4,7 @@ import type { UseQueryResult } from '@tanstack/react-query'
 import { CircleAlert, Hourglass, SearchX } from 'lucide-react'
 import type { ReactNode } from 'react'
 import { ApiError } from '../api/client'
-import { isStarting } from '../api/patience'
+import { isStarting, progressOf } from '../api/patience'
 import { EmptyState } from './EmptyState'
 import css from './ui.module.css'
 
@@ -17,7 +17,7 @@ interface Props<T> {
 export function Loaded<T>({ query, children, lines = 3 }: Props<T>) {
   if (query.data !== undefined) return children(query.data)
   if (query.isError) return <Failed error={query.error} retry={() => void query.refetch()} />
-  if (isStarting(query.failureReason)) return <Starting message={query.failureReason.message} />
+  if (isStarting(query.failureReason)) return <Starting message={progressOf(query.failureReason)} />
   return (
     <Stack gap={10} p={14} role="status" aria-label="Loading">
       {Array.from({ length: lines }, (_, i) => (
