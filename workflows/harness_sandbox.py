@@ -237,14 +237,16 @@ class HarnessSandboxWorkflow:
     async def _check_loss(self, lost: SandboxLost) -> None:
         """Look at a sandbox that is said to be lost, and do what is right for it.
 
-        Of one that is coming up by itself its runtime tells again once it runs.
+        Of one that is coming up by itself its runtime tells again once it runs. What was told of
+        one that is sound was dealt with before, and is not why it is healed now.
         """
         if not workflow.patched(LOOKS_CLOSER):
             if not await self._is_running():
                 await self._give_up(lost.reason, has_crashed=lost.crashed)
             return
         seen = await self._inspect()
-        reason = seen.reason or lost.reason
+        is_sound = seen.health is SandboxHealth.SOUND
+        reason = seen.reason or ("" if is_sound else lost.reason)
         if self._needs_healing(seen):
             await self._heal(reason)
         elif seen.health in (SandboxHealth.FAILED, SandboxHealth.GONE):

@@ -27,6 +27,7 @@ from cattery.harnesses.port import HarnessType, Launch, LaunchInput
 from cattery.ids import HarnessId, ProjectId, PromptId, SessionId, UserId
 from cattery.sandboxes.local import LocalRuntime
 from cattery.sandboxes.local.confinement import Confinement
+from cattery.sandboxes.port import SandboxRuntime
 from cattery.sandboxes.supervisor.processes import find_marked
 from cattery.settings import DatabaseSettings, SandboxSettings
 from cattery.temporal.messages import SweepResult
@@ -47,7 +48,7 @@ class Platform:
 
     client: Client
     database: Database
-    runtime: LocalRuntime
+    runtime: SandboxRuntime
     lifecycles: TemporalLifecycles
     home: Path
     registry: Registry
