@@ -60,11 +60,6 @@ async def find_harnesses(
     return {HarnessId(row.id): harness_facts(row) for row in rows}
 
 
-async def has_harnesses(session: ReadSession) -> bool:
-    """Tell whether there is any harness at all."""
-    return await session.scalar(select(HarnessRow.id).limit(1)) is not None
-
-
 async def list_live_harnesses(session: ReadSession) -> Sequence[HarnessFacts]:
     """Read every harness that says it starts or runs."""
     rows = await session.scalars(

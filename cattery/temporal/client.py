@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError, RPCStatusCode
 
 from cattery.settings import TemporalSettings
 from cattery.temporal.failures import DiscreetFailureConverter
@@ -24,3 +25,14 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
         data_converter=DATA_CONVERTER,
         lazy=lazy,
     )
+
+
+async def is_open(client: Client, workflow_id: str) -> bool:
+    """Tell whether a workflow is under way."""
+    try:
+        described = await client.get_workflow_handle(workflow_id).describe()
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return described.close_time is None

@@ -1,10 +1,48 @@
-"""What fell between a row and its signal, as the sweep picks it up."""
+"""What fell between a row and its signal, and between a row and its sandbox: the sweep finds it."""
 
-from cattery.db import sessions
+from structlog.testing import capture_logs
+
+from activities.sweep import SweepActivities
+from cattery.db import harnesses, sessions
+from cattery.db.sandbox_rows import SandboxRows
+from cattery.db.states import HarnessStatus
 from cattery.events.model import EventType
+from cattery.ids import HarnessId, UserId, new_id
+from cattery.sandboxes.port import Observation, SandboxState
 from cattery.temporal import messages, naming
 from cattery.temporal.messages import SweepResult
-from tests.workflows.parts import Platform, of_type, open_session, said, text_of, wait_until_open
+from tests.workflows.fake_runtime import EVICTED, fake_on, fake_over, wait_until_healed
+from tests.workflows.parts import (
+    Platform,
+    of_type,
+    open_session,
+    processes_of,
+    said,
+    text_of,
+    wait_until_open,
+)
+
+
+def sweeper_of(platform: Platform) -> SweepActivities:
+    """Sweeps that remember, as those of one worker do."""
+    return SweepActivities(platform.database, platform.runtime, platform.client)
+
+
+async def start_harness(platform: Platform) -> tuple[UserId, HarnessId]:
+    user = await platform.make_user()
+    harness = await platform.make_harness(await platform.make_project(user), user)
+    await platform.lifecycles.start_sandbox(harness)
+    await platform.wait_for_harness(harness, user, HarnessStatus.READY)
+    return user, harness
+
+
+async def end_workflow(platform: Platform, harness: HarnessId) -> None:
+    handle = platform.client.get_workflow_handle(naming.harness_workflow(harness))
+    await handle.terminate("nobody looks after the sandbox any more")
+
+
+def seen_running(harness: HarnessId, generation: int) -> Observation:
+    return Observation(harness, generation, SandboxState.RUNNING, f"opencode-{harness}")
 
 
 async def test_a_prompt_whose_signal_was_lost_is_run(platform: Platform) -> None:
@@ -66,3 +104,119 @@ async def test_the_sweep_runs_as_its_schedule_starts_it(platform: Platform) -> N
         result_type=SweepResult,
     )
     assert found == SweepResult()
+
+
+async def test_an_eviction_that_nobody_heard_of_is_healed(bare_platform: Platform) -> None:
+    async with fake_on(bare_platform) as runtime:
+        user, harness = await start_harness(bare_platform)
+        runtime.is_silent = True
+        await runtime.evict(harness)
+        assert await sweeper_of(bare_platform).run() == SweepResult(lost=1)
+        row = await wait_until_healed(bare_platform, harness, user, 1)
+        assert row.generation == 1
+        assert [one["reason"] for one in row.recoveries if isinstance(one, dict)] == [EVICTED]
+        assert await sweeper_of(bare_platform).run() == SweepResult()
+
+
+async def test_an_address_that_nobody_heard_of_is_written(bare_platform: Platform) -> None:
+    async with fake_on(bare_platform) as runtime:
+        user, harness = await start_harness(bare_platform)
+        runtime.is_silent = True
+        address = await runtime.move(harness)
+        assert await sweeper_of(bare_platform).run() == SweepResult(lost=1)
+        row = await wait_until_healed(bare_platform, harness, user, 1)
+        assert (row.sandbox_url, row.generation) == (address, 1)
+        assert await sweeper_of(bare_platform).run() == SweepResult()
+
+
+async def test_a_start_whose_workflow_was_ended_is_started_again(platform: Platform) -> None:
+    user, harness = await start_harness(platform)
+    await end_workflow(platform, harness)
+    async with platform.database.write() as rows:
+        await SandboxRows(rows, harness, 1).begin("x")
+    assert await sweeper_of(platform).run() == SweepResult(lost=1)
+    row = await platform.wait_for_harness(harness, user, HarnessStatus.READY)
+    assert row.generation == 2
+
+
+async def test_a_sandbox_without_a_row_is_removed_once_it_was_seen_twice(
+    bare_platform: Platform,
+) -> None:
+    async with fake_on(bare_platform) as runtime:
+        _, harness = await start_harness(bare_platform)
+        orphan, stubborn = HarnessId(new_id()), HarnessId(new_id())
+        runtime.listed = [seen_running(orphan, 1), seen_running(stubborn, 1)]
+        sweeper = sweeper_of(bare_platform)
+        assert await sweeper.run() == SweepResult()
+        runtime.holds = ["It does not end."]
+        assert await sweeper.run() == SweepResult(orphans=1), "one is held up, the other is not"
+        assert await sweeper.run() == SweepResult(orphans=1)
+        assert sorted(runtime.ended) == sorted([orphan, stubborn])
+        assert await sweeper.run() == SweepResult()
+        assert processes_of(harness)
+
+
+async def test_a_site_whose_harnesses_are_all_deleted_still_loses_its_orphans(
+    bare_platform: Platform,
+) -> None:
+    await bare_platform.make_user()
+    runtime = fake_over(bare_platform)
+    runtime.listed = [seen_running(HarnessId(new_id()), 1)]
+    sweeper = sweeper_of(bare_platform)
+    assert [(await sweeper.run()).orphans for _ in range(2)] == [0, 1]
+
+
+async def test_a_database_without_a_user_has_nothing_removed(bare_platform: Platform) -> None:
+    runtime = fake_over(bare_platform)
+    runtime.listed = [seen_running(HarnessId(new_id()), 1)]
+    sweeper = sweeper_of(bare_platform)
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert await sweeper.run() == SweepResult()
+    assert runtime.ended == []
+    refusals = [line for line in logs if line["event"] == "sweep_refused"]
+    assert [(line["log_level"], line["sandboxes"]) for line in refusals] == [("error", 1)] * 3
+
+
+async def test_a_sandbox_that_woke_up_after_its_start_was_given_up_is_stopped(
+    platform: Platform,
+) -> None:
+    user, harness = await start_harness(platform)
+    await end_workflow(platform, harness)
+    async with platform.database.write() as rows:
+        await SandboxRows(rows, harness, 1).fail("It did not answer within 60 seconds.")
+    sweeper = sweeper_of(platform)
+    assert await sweeper.run() == SweepResult()
+    assert processes_of(harness)
+    assert await sweeper.run() == SweepResult(strays=1)
+    assert not processes_of(harness)
+    row = await platform.harness_row(harness, user)
+    assert row.failure == "It did not answer within 60 seconds."
+    assert await sweeper.run() == SweepResult()
+
+
+async def test_a_sandbox_that_somebody_looks_after_is_no_stray(platform: Platform) -> None:
+    _, harness = await start_harness(platform)
+    async with platform.database.write() as rows:
+        await SandboxRows(rows, harness, 1).stop()
+    sweeper = sweeper_of(platform)
+    for _ in range(3):
+        assert await sweeper.run() == SweepResult()
+    assert processes_of(harness)
+
+
+async def test_a_sandbox_of_a_later_generation_or_of_a_deletion_is_no_stray(
+    bare_platform: Platform,
+) -> None:
+    user = await bare_platform.make_user()
+    project = await bare_platform.make_project(user)
+    later, deleted = [await bare_platform.make_harness(project, user) for _ in range(2)]
+    async with bare_platform.database.write() as rows:
+        await SandboxRows(rows, later, 0).stop()
+        await harnesses.tombstone_harness(rows, project, deleted)
+    runtime = fake_over(bare_platform)
+    runtime.listed = [seen_running(later, 1), seen_running(deleted, 0)]
+    sweeper = sweeper_of(bare_platform)
+    for _ in range(3):
+        assert await sweeper.run() == SweepResult()
+    assert runtime.ended == []
