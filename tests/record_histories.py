@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from temporalio.client import Client, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
-from cattery.db import sessions, users
+from cattery.db import harnesses, sessions, users
 from cattery.db.migrate import upgrade
 from cattery.db.states import HarnessStatus
 from cattery.errors import UnavailableError
@@ -38,6 +38,7 @@ from cattery.temporal.schedules import ensure_search_attributes
 from tests.conftest import fresh_database
 from tests.postgres_server import running_postgres
 from tests.scripted_type import SCRIPTED
+from tests.workflows.fake_runtime import evict_and_hold, fake_on, wait_until_healed
 from tests.workflows.file_managers import cluster_on
 from tests.workflows.parts import (
     Platform,
@@ -245,6 +246,68 @@ async def live_stopped_file_manager(given: Furnished) -> dict[str, str]:
     return {"file-manager.failed-then-stopped-in-start": workflow_id}
 
 
+async def live_recoveries(given: Furnished) -> dict[str, str]:
+    async with fake_on(given.platform) as runtime:
+        await wait_until_open(given.platform, given.session)
+        await runtime.evict(given.harness)
+        await wait_until_healed(given.platform, given.harness, given.user, 1)
+        runtime.is_silent = True
+        await runtime.move(given.harness)
+        await given.platform.prompt(given.session, given.user, "deltas=3")
+        await given.platform.wait_for_idles(given.session, 1)
+        runtime.is_silent = False
+        runtime.restart(given.harness)
+        await wait_until_healed(given.platform, given.harness, given.user, 3)
+    return {"harness-sandbox.healed": naming.harness_workflow(given.harness)}
+
+
+async def live_too_many_losses(given: Furnished) -> dict[str, str]:
+    async with fake_on(given.platform) as runtime:
+        await wait_until_open(given.platform, given.session)
+        for count in (1, 2, 3):
+            await runtime.evict(given.harness)
+            await wait_until_healed(given.platform, given.harness, given.user, count)
+        await runtime.evict(given.harness)
+        await given.platform.wait_for_harness(given.harness, given.user, HarnessStatus.FAILED)
+        workflow_id = naming.harness_workflow(given.harness)
+        await given.platform.client.get_workflow_handle(workflow_id).result()
+    return {"harness-sandbox.given-up": workflow_id}
+
+
+async def live_wait_for_room(given: Furnished) -> dict[str, str]:
+    async with fake_on(given.platform) as runtime:
+        runtime.refusals = ["The quota is used up."]
+        await wait_until_open(given.platform, given.session)
+    return {"harness-sandbox.waited-for-quota": naming.harness_workflow(given.harness)}
+
+
+async def live_stop_while_waiting(given: Furnished) -> dict[str, str]:
+    async with fake_on(given.platform) as runtime:
+        runtime.refusals = ["The quota is used up."] * 100
+
+        async def waits() -> bool:
+            row = await given.platform.harness_row(given.harness, given.user)
+            return row.waiting is not None
+
+        await given.platform.until(waits, "the sandbox to wait for room")
+        await asyncio.sleep(1)  # so that it waits between two tries
+        await given.platform.lifecycles.stop_sandbox(given.harness)
+    return {"harness-sandbox.stopped-while-waiting": naming.harness_workflow(given.harness)}
+
+
+async def live_deletion_while_recovering(given: Furnished) -> dict[str, str]:
+    platform = given.platform
+    async with fake_on(platform) as runtime:
+        await wait_until_open(platform, given.session)
+        await evict_and_hold(platform, runtime, given.harness)
+        async with platform.database.write() as rows:
+            await harnesses.tombstone_harness(rows, given.project, given.harness)
+        await platform.lifecycles.delete_harness(given.harness)
+        deletion = naming.harness_deletion_workflow(given.harness)
+        await platform.client.get_workflow_handle(deletion).result()
+    return {"harness-sandbox.deleted-while-recovering": naming.harness_workflow(given.harness)}
+
+
 STORIES: list[tuple[Story, Registry]] = [
     (live_turns, SCRIPTED),
     (live_losses, SCRIPTED),
@@ -258,9 +321,25 @@ STORIES: list[tuple[Story, Registry]] = [
     (live_file_manager, SCRIPTED),
     (live_unused_file_manager, SCRIPTED),
     (live_stopped_file_manager, SCRIPTED),
+    (live_recoveries, SCRIPTED),
+    (live_too_many_losses, SCRIPTED),
+    (live_wait_for_room, SCRIPTED),
+    (live_stop_while_waiting, SCRIPTED),
+    (live_deletion_while_recovering, SCRIPTED),
 ]
 
-WITH_WORKER = frozenset({live_file_manager, live_unused_file_manager, live_stopped_file_manager})
+WITH_WORKER = frozenset(
+    {
+        live_file_manager,
+        live_unused_file_manager,
+        live_stopped_file_manager,
+        live_recoveries,
+        live_too_many_losses,
+        live_wait_for_room,
+        live_stop_while_waiting,
+        live_deletion_while_recovering,
+    }
+)
 """Stories that host the workers themselves."""
 
 
