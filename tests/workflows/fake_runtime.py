@@ -44,7 +44,7 @@ class FakeRuntime:
 
     `gate` holds starts back while it is not set. `refusals` and `holds` are used up one a call:
     starts that find no room, and ends that do not come to an end. `listed` is seen beside what
-    there is; nobody is told of anything while it `is_silent`.
+    there is; nobody is told of anything while it `is_silent`. `fault` fails every look at all.
     """
 
     inner: LocalRuntime
@@ -57,6 +57,7 @@ class FakeRuntime:
     """Every sandbox that was stopped or removed, once a call."""
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     is_silent: bool = False
+    fault: str | None = None
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -137,6 +138,8 @@ class FakeRuntime:
         return replace(seen, restarts=life.restarts)
 
     async def observe_all(self) -> Sequence[Observation]:
+        if self.fault:
+            raise SandboxError(self.fault)
         found = await self.inner.observe_all()
         return [*self.listed, *[await self.observe(one.harness_id) for one in found]]
 

@@ -324,6 +324,15 @@ async def test_a_node_that_goes_silent_shows_on_a_sandbox_that_is_ready(scene: S
     assert len(scene.runtime.specs) == 1
 
 
+async def test_a_prompt_to_a_silent_node_waits_for_the_same_generation(scene: Scene) -> None:
+    session = await scene.open_session()
+    await scene.runtime.lose_node(scene.harness)
+    await scene.runtime.inner.stop(scene.harness)
+    assert await scene.say(session, "deltas=3 size=1", 1) == said(3)
+    row = await scene.row()
+    assert (row.generation, reasons(row)) == (1, [NODE_LOST])
+
+
 async def test_a_stop_that_is_held_up_shows_its_cause_and_succeeds_later(scene: Scene) -> None:
     await scene.start()
     scene.runtime.holds = [HELD_UP, HELD_UP]

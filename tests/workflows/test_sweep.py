@@ -139,6 +139,15 @@ async def test_a_start_whose_workflow_was_ended_is_started_again(platform: Platf
     assert row.generation == 2
 
 
+async def test_a_prompt_is_found_while_the_cluster_does_not_answer(bare_platform: Platform) -> None:
+    async with fake_on(bare_platform) as runtime:
+        user, _, session = await open_session(bare_platform)
+        runtime.fault = "The cluster has not answered for 90 seconds."
+        await bare_platform.store_prompt(session, user, "deltas=3 size=1")
+        assert await bare_platform.sweep() == SweepResult(prompts=1)
+        assert text_of(await bare_platform.wait_for_idles(session, 1)) == said(3)
+
+
 async def test_a_sandbox_without_a_row_is_removed_once_it_was_seen_twice(
     bare_platform: Platform,
 ) -> None:
