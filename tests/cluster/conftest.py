@@ -33,18 +33,18 @@ TEST_TIMEOUT = 300
 _FOLDER = Path(__file__).parent
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give every test here the mark, and time that does not count what a fixture takes."""
+    if _FOLDER in item.path.parents:
+        item.add_marker(pytest.mark.cluster)
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TEST_TIMEOUT, func_only=True))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test here the mark, and time that does not count what a fixture takes.
-
-    What looks at the whole run comes last, in whatever order the others come.
-    """
+    """Let what looks at the whole run come last, in whatever order the others come."""
     items.sort(key=lambda item: item.path.name == "test_rights.py")
-    for item in items:
-        if _FOLDER in item.path.parents:
-            item.add_marker(pytest.mark.cluster)
-            if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(TEST_TIMEOUT, func_only=True))
 
 
 @pytest.hookimpl(wrapper=True)
