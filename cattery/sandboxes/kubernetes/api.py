@@ -100,6 +100,11 @@ class ClusterApi:
         )
         return cls(transport, settings.namespace)
 
+    @property
+    def server(self) -> str:
+        """Return the URL of the API as it is reached from here."""
+        return self._transport.server
+
     async def close(self) -> None:
         """Close all connections; watches end."""
         await self._transport.close()

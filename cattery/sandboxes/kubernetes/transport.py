@@ -127,6 +127,11 @@ class Transport:
         self._patience = patience
         self._reload = reload
 
+    @property
+    def server(self) -> str:
+        """Return the URL that requests go to."""
+        return str(self._client.configuration.host)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()  # type: ignore[no-untyped-call]
