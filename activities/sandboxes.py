@@ -113,7 +113,7 @@ class SandboxActivities:
                 harness = await self._begin(task)
             try:
                 observed = await self._start(harness, task.generation)
-            except SandboxError as error:
+            except CatteryError as error:
                 if isinstance(error, SandboxWaitingError):
                     await self._note_waiting(task, error.message)
                 raise ApplicationError(

@@ -41,7 +41,7 @@ LINGER = timedelta(seconds=30)
 """How long a workflow without a sandbox waits for the next wish before it completes."""
 WAITING_PAUSES = (timedelta(seconds=15), timedelta(seconds=30), timedelta(seconds=60))
 """Between two tries to find room, the last again and again. A try itself waits for minutes, so that
-an hour makes some 150 events, and no more than 800 with a runtime that never waits."""
+an hour makes some 400 events, and no more than 1,800 with a runtime that never waits."""
 ROLL_PAUSE = timedelta(seconds=1)
 """Between the answers to those who wait and continue-as-new, which must not share a task."""
 

@@ -77,4 +77,4 @@ async def test_a_start_whose_worker_is_killed_is_taken_over_with_its_sandbox(
         row = await platform.wait_for_harness(harness, user, HarnessStatus.READY)
         assert row.generation == 1
         assert set(started) <= set(processes_of(harness)), "adopted, not started again"
-        assert await count_rows(platform, SandboxTokenRow) == 1
+        assert await count_rows(platform, SandboxTokenRow) == 2, "each try brings one of its own"
