@@ -61,14 +61,19 @@ def run_doctor() -> None:
     patient = Patient(read_settings(UpSettings), home, home_settings, find_supervisor(home))
     findings = asyncio.run(examine(patient))
     for finding in findings:
-        mark = console.paint(f"{finding.level:<5}", _TONES[finding.level])
-        console.say(f"{mark} {finding.subject:<12} {finding.text}")
+        print_finding(console, finding)
     failed = sum(finding.level == "fail" for finding in findings)
     if failed:
         console.say(f"{failed} of {len(findings)} checks failed.", tone="bad")
         sys.exit(1)
     if patient.supervisor is None:
         console.say("Ready to start: cattery up", tone="good")
+
+
+def print_finding(console: Console, finding: Finding) -> None:
+    """Print one line."""
+    mark = console.paint(f"{finding.level:<5}", _TONES[finding.level])
+    console.say(f"{mark} {finding.subject:<12} {finding.text}")
 
 
 async def examine(patient: Patient) -> list[Finding]:

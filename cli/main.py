@@ -100,11 +100,35 @@ def status(
 
 
 @app.command(rich_help_panel=_CHECK)
-def doctor() -> None:
-    """Check each part and tool; say what is wrong and what to do. Exit code 1 on a failure."""
-    from cli.doctor import run_doctor
+def doctor(
+    *,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Check the Kubernetes cluster of sandboxes instead.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="With --cluster: print JSON for programs.")
+    ] = False,
+) -> None:
+    """Check each part and tool; say what is wrong and what to do. Exit code 1 on a failure.
 
-    run_doctor()
+    With --cluster: the API server, the Sandbox API, rights, the namespace, volumes, quota, and by
+    two probe sandboxes, in about 20 seconds, what sandboxes can reach: nothing but the model
+    gateway. Best in a worker's pod, where rights, DNS and addresses are those that count:
+
+    kubectl -n cattery-system exec deploy/cattery-worker -- cattery doctor --cluster
+
+    Elsewhere it uses KUBECONFIG, K8S_NAMESPACE, CATTERY_K8S_IMAGE_REGISTRY, CATTERY_K8S_IMAGE_TAG
+    and CATTERY_GATEWAY_URL, and what cannot be known there is left out. With DATABASE_URL workers
+    take over at once what it found out about the network; otherwise they check for themselves.
+    """
+    if cluster:
+        from cli.doctor_cluster import run_cluster_doctor
+
+        run_cluster_doctor(as_json=json)
+    else:
+        from cli.doctor import run_doctor
+
+        run_doctor()
 
 
 @app.command(rich_help_panel=_CHECK)

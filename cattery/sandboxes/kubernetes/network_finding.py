@@ -116,10 +116,7 @@ def advise(check: NetworkCheck) -> str:
             "The worker will not reach harnesses. Check the policies of "
             "k8s/base/network-policies.yaml and this pod's labels."
         )
-    return (
-        "It must be closed. Check that the network plugin enforces NetworkPolicy and that "
-        "k8s/base/network-policies.yaml is applied in this namespace."
-    )
+    return "It must be closed."
 
 
 def _leaks(check: NetworkCheck) -> bool:

@@ -30,6 +30,7 @@ API_IN_PODS: Final = ("$(KUBERNETES_SERVICE_HOST)", "$(KUBERNETES_SERVICE_PORT)"
 """Every container is told where the API is; the kubelet puts it into a container's arguments."""
 _RESOLV_CONF: Final = Path("/etc/resolv.conf")
 _DNS_PORT: Final = 53
+_OUTCOMES: Final = {Outcome.REFUSED: "refused", Outcome.UNREACHABLE: "no way leads there"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ def _judge(result: Result) -> NetworkCheck:
     wanted = Hope.OPEN if result.name == GATEWAY else Hope.CLOSED
     seen = Hope.OPEN if result.outcome is Outcome.OPEN else Hope.CLOSED
     late = wanted is seen is Hope.CLOSED and result.tries > 1
-    detail = f"{result.detail}; {LATE}" if late else result.detail
+    words = _OUTCOMES.get(result.outcome, result.detail)
+    detail = f"{words}; {LATE}" if late else words
     host = f"[{result.host}]" if ":" in result.host else result.host
     return NetworkCheck(result.name, f"{host}:{result.port}", wanted, seen, detail)
 
