@@ -107,7 +107,8 @@ class Observation:
         endpoint: where its harness listens; `None` unless running. Its password is there only
             where the runtime can read it back; whoever started the sandbox knows it anyway.
         reason: for `FAILED`, what happened and the last lines of its log, in words; for
-            `STARTING`, what it waits for, where that is known.
+            `STARTING`, what it waits for, where that is known; for `RUNNING`, how its last life
+            ended, where it was started again.
         recoverable: for `FAILED`, whether starting it again is the remedy (it was evicted, its
             node went), and nobody needs to be asked.
         restarts: how often its processes were started again inside this generation.

@@ -69,6 +69,11 @@ class RuntimeSite:
     def told(self) -> list[str]:
         return [one.reason for one in self.progress if isinstance(one, RuntimeEvent)]
 
+    @property
+    def messages(self) -> list[str]:
+        """What the cluster said of all starts."""
+        return [one.message for one in self.progress if isinstance(one, RuntimeEvent)]
+
     async def worker(self) -> KubernetesRuntime:
         async def network() -> Isolation:
             return UNCHECKED

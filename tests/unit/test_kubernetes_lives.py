@@ -72,7 +72,13 @@ LIVES: list[tuple[str, Situation, Life]] = [
     (
         "just restarted, its port not open yet",
         situation(a_pod=pod(RESTARTED, NOT_READY)),
-        Life(SandboxState.RUNNING, 1, "10.244.0.7", restarts=2),
+        Life(
+            SandboxState.RUNNING,
+            1,
+            "10.244.0.7",
+            reason="The program has ended and is started again. It ended with exit code 1.",
+            restarts=2,
+        ),
     ),
     (
         "its port is closed for a while",

@@ -175,7 +175,7 @@ def _judge_life(
     if pod is not None and pod.phase in ENDED_PHASES and pod.deleting_at is None:
         return SandboxState.FAILED, describe_ended_pod(pod), True
     if pod is not None and _address(pod) is not None:
-        return _judge_running(pod, now)
+        return _judge_running(pod, situation.events, now)
     if pod is not None and pod.container is not None and _is_crash_loop(pod.container):
         return SandboxState.FAILED, describe_crash(pod, pod.container, situation.events), False
     finding = _find(situation, pod, now)
@@ -187,14 +187,18 @@ def _judge_life(
     return state, finding.words, False
 
 
-def _judge_running(pod: PodView, now: datetime) -> tuple[SandboxState, str, bool]:
+def _judge_running(
+    pod: PodView, events: Sequence[EventView], now: datetime
+) -> tuple[SandboxState, str, bool]:
     """Judge a pod whose container runs: whether its port is open, and whether anybody knows."""
     container = pod.container or ContainerView()
     if is_on_lost_node(pod, late=is_late(pod, now)):
         return SandboxState.STARTING, describe_lost_node(pod), False
     started_at = container.running_at or now
     if container.ready or now - started_at < SETTLING:
-        return SandboxState.RUNNING, "", False
+        has_ended = container.restarts > 0 and container.last_termination is not None
+        reason = describe_crash(pod, container, events) if has_ended else ""
+        return SandboxState.RUNNING, reason, False
     ready = pod.conditions.get("Ready")
     closed_at = max(started_at, ready.at) if ready is not None and ready.at else started_at
     words = f"The program runs, but its port has been closed since {closed_at:%H:%M:%S} UTC."
