@@ -40,7 +40,9 @@ async def _serve(home: HomeSettings, registry: Mapping[str, HarnessType]) -> Non
         client = await connect_temporal(TemporalSettings())
         database = connect_database(DatabaseSettings())
         stack.push_async_callback(database.close)
-        opened = await stack.enter_async_context(opened_runtime(home, sandboxes, registry))
+        opened = await stack.enter_async_context(
+            opened_runtime(home, sandboxes, registry, database)
+        )
         await ensure_search_attributes(client)
         await ensure_schedules(client)
         parts = WorkerParts(

@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
+from cattery.db.engine import Database
 from cattery.harnesses.port import HarnessType
 from cattery.sandboxes.factory import create_cluster_runtime, create_local_runtime
-from cattery.sandboxes.port import FileManagerRuntime, Isolation, SandboxRuntime
+from cattery.sandboxes.port import FileManagerRuntime, SandboxRuntime
 from cattery.settings import HomeSettings, KubernetesSettings, SandboxSettings
 
 
@@ -25,24 +27,38 @@ async def opened_runtime(
     home: HomeSettings,
     settings: SandboxSettings,
     registry: Mapping[str, HarnessType],
+    database: Database,
 ) -> AsyncIterator[OpenedRuntime]:
     """Have the runtime while the body runs.
 
     Raises:
         SandboxSetupError: the settings name a cluster, and none is configured.
     """
-    if settings.runtime == "local":
-        local = create_local_runtime(home, settings, registry)
-        yield OpenedRuntime(local)
-        await local.close()
+    if settings.runtime == "kubernetes":
+        async with _opened_cluster(settings, registry, database) as opened:
+            yield opened
         return
+    local = create_local_runtime(home, settings, registry)
+    yield OpenedRuntime(local)
+    await local.close()
+
+
+@asynccontextmanager
+async def _opened_cluster(
+    settings: SandboxSettings, registry: Mapping[str, HarnessType], database: Database
+) -> AsyncIterator[OpenedRuntime]:
+    """Have the cluster's runtime, and the network found out about in the background.
+
+    The cluster's client takes a second to import, which only those pay who have a cluster.
+    """
+    from cattery.sandboxes.kubernetes.network import check_cluster
+    from workers.network import NetworkGate
+
     cluster = KubernetesSettings()
-
-    async def network() -> Isolation:
-        return Isolation(confined=True, summary="The network was not checked.")
-
-    runtime = await create_cluster_runtime(cluster, settings, registry, network)
+    gate = NetworkGate(database, partial(check_cluster, cluster, settings.gateway_url), cluster)
+    runtime = await create_cluster_runtime(cluster, settings, registry, gate)
     try:
-        yield OpenedRuntime(runtime, runtime, cluster.file_manager_idle)
+        async with gate.keeping():
+            yield OpenedRuntime(runtime, runtime, cluster.file_manager_idle)
     finally:
         await runtime.close()
