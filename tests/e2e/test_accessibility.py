@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -49,6 +50,24 @@ async def talk(admin: Client, workplace: Workplace) -> str:
             idle = await watcher.until(lambda e: e.type == "session.idle", after=seen)
             seen = idle.seq
     return session_id
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """A harness whose row is written to."""
+
+    harness_id: str
+    page: str
+    session_page: str
+
+
+@pytest.fixture(scope="session")
+async def patient(admin: Client, workplace: Workplace) -> Patient:
+    """A harness of its own for each state that a sandbox can be in."""
+    harness_id = await admin.create_harness(workplace.project_id, "Patient")
+    session_id = await admin.create_session(harness_id)
+    inside = f"/p/{workplace.project_id}"
+    return Patient(harness_id, f"{inside}/h/{harness_id}", f"{inside}/s/{session_id}")
 
 
 @pytest.fixture(scope="session")
@@ -113,28 +132,33 @@ async def test_no_dialog_and_no_question_has_a_violation(
     await admin.post(f"/sessions/{session_id}/abort")
 
 
+@pytest.mark.parametrize(
+    ("state", "on_its_page", "in_a_session"),
+    [
+        ("starting", "Pulling the image", "pulling the image"),
+        ("waiting", "The sandbox waits to start", "The sandbox waits."),
+        ("image-missing", "failed here", "The sandbox failed."),
+        ("crashed", "expected an object", "It ended with exit code 1."),
+        ("healing", "Nobody has to do anything", "is being started again."),
+        ("healed", "Healed by itself 2 times", "What should the agent do?"),
+    ],
+)
 async def test_no_state_of_a_sandbox_has_a_violation(
-    welcome: Welcome, site: Site, admin: Client, workplace: Workplace, axe: str
+    welcome: Welcome,
+    site: Site,
+    patient: Patient,
+    axe: str,
+    state: str,
+    on_its_page: str,
+    in_a_session: str,
 ) -> None:
-    inside = f"/p/{workplace.project_id}"
-    harness_id = await admin.create_harness(workplace.project_id, "Patient")
-    session_id = await admin.create_session(harness_id)
+    await show_state(site, patient.harness_id, state)
     people = [await welcome("admin", theme=theme) for theme in THEMES]
     people.append(await welcome("admin", size=PHONE))
-    shown = {
-        "starting": ("Pulling the image", "pulling the image"),
-        "waiting": ("The sandbox waits to start", "The sandbox waits."),
-        "image-missing": ("failed here", "The sandbox failed."),
-        "crashed": ("expected an object", "It ended with exit code 1."),
-        "healing": ("Nobody has to do anything", "is being started again."),
-        "healed": ("Healed by itself 2 times", "Enter"),
-    }
     found: list[str] = []
-    for state, (on_its_page, in_a_session) in shown.items():
-        await show_state(site, harness_id, state)
-        for person in people:
-            found += await _look_at(person, axe, f"{inside}/h/{harness_id}", on_its_page)
-            found += await _look_at(person, axe, f"{inside}/s/{session_id}", in_a_session)
+    for person in people:
+        found += await _look_at(person, axe, patient.page, on_its_page)
+        found += await _look_at(person, axe, patient.session_page, in_a_session)
     assert found == []
 
 
