@@ -125,10 +125,10 @@ async def _rights(survey: Survey, settings: KubernetesSettings) -> Finding:
             "worker over may, too. Look for other RoleBindings of its ServiceAccount."
         )
         return Finding("warn", "rights", text)
-    more = f"; yours go further ({len(excess)} more were tried). The worker's: {_IN_WORKER}"
-    return Finding(
-        "ok", "rights", f"all {len(NEEDED)} {where}{more if excess else ', and no more'}"
-    )
+    more = ", and no other that was tried"
+    if excess:
+        more = f"; these credentials may do more. To see what the worker may: {_IN_WORKER}"
+    return Finding("ok", "rights", f"all {len(NEEDED)} that the worker needs {where}{more}")
 
 
 async def _namespace(survey: Survey, settings: KubernetesSettings) -> Finding:

@@ -85,10 +85,10 @@ class NetworkFinding:
         wrong = [check for check in self.checks if not check.ok]
         if not wrong:
             tried = [check for check in self.checks if check.seen is not None]
-            closed = sum(check.wanted is Hope.CLOSED for check in tried)
+            count = sum(check.wanted is Hope.CLOSED for check in tried)
             return (
-                "The cluster enforces its network policies: a sandbox reached nothing of the "
-                f"{closed} things that it must not."
+                "The cluster enforces its network policies: a sandbox reached nothing that it must "
+                f"not ({count} tried)."
             )
         return "The cluster enforces its network policies, but " + " ".join(map(_describe, wrong))
 
