@@ -1,6 +1,10 @@
 """The network check, with real policies and a network that enforces them or does not."""
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +35,7 @@ from cattery.sandboxes.kubernetes.network_targets import (
 from cattery.sandboxes.kubernetes.policies import Site, build_policies
 from cattery.sandboxes.kubernetes.state import ClusterState
 from cattery.settings import KubernetesSettings
+from tests.cluster.conftest import ROOT
 from tests.cluster.kubectl import Kubectl
 
 pytestmark = pytest.mark.cluster
@@ -59,6 +64,27 @@ class NetworkSite:
         finally:
             await state.stop()
             await api.close()
+
+    def run_doctor(self) -> JsonObject:
+        ours = {
+            "KUBECONFIG": str(self.kubectl.kubeconfig),
+            "K8S_NAMESPACE": self.settings.namespace,
+            "CATTERY_K8S_IMAGE_TAG": self.settings.image_tag,
+            "CATTERY_GATEWAY_URL": self.gateway,
+        }
+        kept = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+        result = subprocess.run(
+            [sys.executable, "-m", "cli.main", "doctor", "--cluster", "--json"],
+            cwd=ROOT,
+            env=kept | ours,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        found: JsonObject = json.loads(result.stdout)
+        assert result.returncode == (1 if found["failed"] else 0)
+        return found
 
     def left(self) -> list[JsonObject]:
         kinds = "sandboxes.agents.x-k8s.io,pods,secrets"
@@ -101,6 +127,11 @@ async def test_a_network_that_enforces_the_policies_is_found_to(site: NetworkSit
     assert finding.is_well
     assert "enforces its network policies: a sandbox reached nothing" in finding.summary
     assert not [one for one in site.left() if one["kind"] != "Secret"]
+
+    doctor = await asyncio.to_thread(site.run_doctor)
+    assert doctor["failed"] == 0, doctor
+    assert isinstance(doctor["findings"], list)
+    assert len(doctor["findings"]) == 6 + len(finding.checks) - 1  # one for DNS: it is not known
 
     finding = await site.check(gateway=site.gateway.replace(":8081", ":8082"))
     assert (finding.enforced, finding.gateway_reached, finding.is_well) == (True, False, False)
