@@ -25,7 +25,12 @@ from cattery.sandboxes.port import (
     Step,
     StepName,
 )
-from cattery.sandboxes.supervisor.record import Ending, SandboxRecord, write_ticket
+from cattery.sandboxes.supervisor.record import (
+    Ending,
+    RecordState,
+    SandboxRecord,
+    write_ticket,
+)
 from cattery.settings import SandboxSettings
 
 _log = structlog.get_logger(__name__)
@@ -121,20 +126,27 @@ class Starter:
         self._ports.add(port)
         try:
             job = self._planner.plan(spec, harness, port=port)
+            earlier = sandbox.look().record
             write_ticket(sandbox.folder, job.ticket)  # here, not in the thread, which may come late
             won = await asyncio.to_thread(sandbox.launch, job)
             if won:
                 _log.info("sandbox_started", sandbox=job.name, generation=job.generation)
-            return await self._find_record(spec, sandbox)
+            return await self._find_record(spec, sandbox, earlier)
         finally:
             self._ports.discard(port)
 
-    async def _find_record(self, spec: SandboxSpec, sandbox: LocalSandbox) -> SandboxRecord:
-        """Return the record of what was just started, perhaps by somebody else meanwhile."""
+    async def _find_record(
+        self, spec: SandboxSpec, sandbox: LocalSandbox, earlier: SandboxRecord | None
+    ) -> SandboxRecord:
+        """Return the record of what was just started, perhaps by somebody else meanwhile.
+
+        That of an earlier life of the same generation, which has ended, may still lie there.
+        """
         deadline = asyncio.get_running_loop().time() + _RECORD_SECONDS
         while asyncio.get_running_loop().time() < deadline:
             record = sandbox.look().record
-            if record is not None and record.digest == digest_spec(spec):
+            is_old = record == earlier and record is not None and record.state is RecordState.ENDED
+            if record is not None and record.digest == digest_spec(spec) and not is_old:
                 return record
             await asyncio.sleep(_PAUSE)
         name = name_sandbox(spec.harness_type, spec.harness_id)
