@@ -20,7 +20,7 @@ MAX_BYTES = 300 * 1024
 PROMPTS = ("Make a plan for the welcome script", "Write welcome.sh and run it")
 QUESTION = "Before you draw our logo, ask me about the cat"
 _STATES: tuple[tuple[str, str, Theme], ...] = (
-    ("crashed", "The sandbox failed", "light"),
+    ("crashed", "Retry starts it again", "light"),
     ("waiting", "The sandbox waits to start", "dark"),
 )
 
@@ -77,6 +77,7 @@ async def _take_states(person: Person, site: Site, path: str, harness_id: str) -
         await person.page.emulate_media(color_scheme=theme)
         await person.page.goto(path)
         await expect(person.page.get_by_text(shown)).to_be_visible()
+        await expect(person.page.get_by_label("Loading")).to_have_count(0)
         await _take(person, f"sandbox-{state}")
     await show_state(site, harness_id, "healed")
 
