@@ -57,7 +57,8 @@ class NetworkGate:
         """Return the finding; the first call waits until there is one."""
         fact = await self._read()
         found = fact if fact is not None else await self._find_out()
-        return Isolation(found.get("enforced") is True, str(found.get("summary", "")))
+        enforced, summary = found.get("enforced"), str(found.get("summary", ""))
+        return Isolation(enforced is True, summary, known=enforced is not None)
 
     @asynccontextmanager
     async def keeping(self) -> AsyncIterator[None]:

@@ -129,10 +129,14 @@ type Notice = Callable[[Observation], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """How strongly sandboxes are confined here, for `doctor` and the UI to say."""
+    """How strongly sandboxes are confined here, for `doctor` and the UI to say.
+
+    `known` is false where nobody could find out yet.
+    """
 
     confined: bool
     summary: str
+    known: bool = True
 
 
 class SandboxAccess(Protocol):

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from cattery.clock import utc_now
 from cattery.errors import SandboxError, SandboxSetupError, SandboxWaitingError
 from cattery.harnesses.port import HarnessEndpoint
 from cattery.ids import HarnessId, ProjectId, new_id
@@ -14,7 +16,7 @@ from cattery.sandboxes.kubernetes.following import Patience
 from cattery.sandboxes.names import name_workspace
 from cattery.sandboxes.port import FileManagerSpec, Isolation, Observation, SandboxState
 from tests.conformance import PASSWORD, bare, eventually, make_spec
-from tests.fake_cluster.cluster import CLAIMS, PODS, SANDBOXES, SECRETS, PodScript, fresh_ips
+from tests.fake_cluster.cluster import CLAIMS, PODS, SANDBOXES, SECRETS, PodScript, Raw, fresh_ips
 from tests.unit.kubernetes_site import ClusterSite, deaf, open_cluster_site
 
 
@@ -167,6 +169,9 @@ async def test_a_network_that_enforces_nothing_starts_no_sandbox(site: ClusterSi
     site.isolation = Isolation(confined=False, summary="The network is not enforced.")
     with pytest.raises(SandboxSetupError, match=r"is not enforced.*ALLOW_UNENFORCED_NETWORK"):
         await site.start(make_spec())
+    site.isolation = Isolation(confined=False, summary="It could not be checked.", known=False)
+    with pytest.raises(SandboxWaitingError, match="could not be checked"):
+        await site.start(make_spec())
     assert site.cluster.select(SANDBOXES) == []
     site.settings = site.settings.model_copy(update={"allow_unenforced_network": True})
     assert (await site.start(make_spec())).state is SandboxState.RUNNING
@@ -187,6 +192,27 @@ async def test_an_evicted_pod_is_recoverable_and_rolled_in_its_generation(
     assert (healed.state, healed.generation) == (SandboxState.RUNNING, 1)
     assert healed.endpoint != first.endpoint
     assert site.everything() == {"sandboxes": 1, "pods": 1, "secrets": 1, "claims": 2}
+
+
+async def test_a_program_that_hangs_is_given_another_pod(site: ClusterSite) -> None:
+    site.cluster.kubelet.give_ip = fresh_ips()
+    spec = make_spec()
+    first = await site.start(spec)
+    long_ago = (utc_now() - timedelta(minutes=10)).isoformat(timespec="seconds")
+
+    def hang(pod: Raw) -> None:
+        status = pod["status"]
+        status["containerStatuses"][0]["ready"] = False
+        status["containerStatuses"][0]["state"] = {"running": {"startedAt": long_ago}}
+        for condition in status["conditions"]:
+            if condition["type"] in ("Ready", "ContainersReady"):
+                condition |= {"status": "False", "lastTransitionTime": long_ago}
+
+    site.cluster.edit(PODS, first.name, hang)
+    seen = await (await site.runtime()).observe(spec.harness_id)
+    assert (seen.state, seen.recoverable) == (SandboxState.FAILED, True)
+    healed = await site.start(spec)
+    assert (healed.generation, healed.endpoint != first.endpoint) == (1, True)
 
 
 async def test_changes_are_told_as_they_come(site: ClusterSite) -> None:

@@ -10,14 +10,17 @@ from typing import Final
 
 import structlog
 
+from cattery.clock import utc_now
 from cattery.errors import SandboxError
 from cattery.jsontypes import Json, JsonObject
 from cattery.sandboxes.kubernetes.api import ClusterApi, Kind
+from cattery.sandboxes.kubernetes.diagnosis import Situation, diagnose_life
 from cattery.sandboxes.kubernetes.failures import PatchConflictError
 from cattery.sandboxes.kubernetes.held import describe_held
 from cattery.sandboxes.kubernetes.state import ClusterState
 from cattery.sandboxes.kubernetes.views import SandboxView, parse_sandbox
 from cattery.sandboxes.names import LAUNCH_ANNOTATION
+from cattery.sandboxes.port import SandboxState
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +28,6 @@ PATIENCE: Final = 60.0
 """Seconds that one end may take before it is an error with its cause; the caller tries again."""
 NO_LAUNCH: Final = "none"
 """The launch of a sandbox that was stopped: no start that was under way can go on from here."""
-_ENDED_PHASES: Final = frozenset({"Failed", "Succeeded"})
 _TRIES: Final = 5
 
 
@@ -101,10 +103,11 @@ class Ending:
 
         await self._wait(view, look)
 
-    def has_ended_pod(self, view: SandboxView) -> bool:
-        """Tell whether the pod that is there has ended, so that no other takes its place."""
+    def has_lost_pod(self, view: SandboxView) -> bool:
+        """Tell whether the pod that is there has ended or hangs, so that nothing comes of it."""
         pod = self._state.pods.get(view.name)
-        return pod is not None and pod.phase in _ENDED_PHASES and pod.deleting_at is None
+        situation = Situation(sandbox=view, pod=pod, claims=[], events=[])
+        return diagnose_life(situation, now=utc_now()).state is SandboxState.FAILED
 
     async def _wait_for_pod(self, view: SandboxView) -> None:
         def look() -> bool | None:

@@ -111,10 +111,10 @@ class Placement:
                 f"generation {wanted.generation} is out of date."
             )
         if view.generation == wanted.generation and not view.suspended:
-            if not self._ending.has_ended_pod(view):
+            if not self._ending.has_lost_pod(view):
                 log.info("sandbox_adopted", sandbox=view.name, generation=view.generation)
                 return view
-            log.info("sandbox_pod_had_ended", sandbox=view.name, generation=view.generation)
+            log.info("sandbox_pod_was_lost", sandbox=view.name, generation=view.generation)
         return await self._roll(wanted, view)
 
     async def _roll(self, wanted: Wanted, view: SandboxView) -> SandboxView | None:

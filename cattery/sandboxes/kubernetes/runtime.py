@@ -273,11 +273,14 @@ class KubernetesRuntime:
 
     async def _require_network(self) -> None:
         isolation = await self._network()
-        if not isolation.confined and not self._settings.allow_unenforced_network:
-            raise SandboxSetupError(
-                f"Sandboxes do not start on this cluster: {isolation.summary} An operator can "
-                "allow it all the same: CATTERY_K8S_ALLOW_UNENFORCED_NETWORK=true."
-            )
+        if isolation.confined or self._settings.allow_unenforced_network:
+            return
+        if not isolation.known:
+            raise SandboxWaitingError(isolation.summary)
+        raise SandboxSetupError(
+            f"Sandboxes do not start on this cluster: {isolation.summary} An operator can "
+            "allow it all the same: CATTERY_K8S_ALLOW_UNENFORCED_NETWORK=true."
+        )
 
     async def _find(self, harness_id: HarnessId) -> list[SandboxView]:
         """Read the sandboxes of a harness from the cluster: one, or none."""
