@@ -15,6 +15,8 @@ export CATTERY_TOOLS ?= $(CURDIR)/.tools
 T ?=
 # The slow ones and those that need a cluster have targets of their own.
 MARKS := -m "not slow and not cluster"
+# Two files at a time: most tests wait for real processes. Each runs in one place, with its own servers.
+SPREAD := -n 2 --dist loadfile
 FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay tests/e2e
 PYTHON_FOLDERS := activities api cattery cli filemgr gateway tests workers workflows
 
@@ -67,7 +69,7 @@ test: install-dev web ## Run all tests (T=path narrows them to some of the Pytho
 	@$(INSTALL) browsers
 ifeq ($(strip $(T)),)
 	@cd web && npm test
-	@exec $(BIN)/pytest $(MARKS) $(wildcard $(FOLDERS))
+	@exec $(BIN)/pytest $(MARKS) $(SPREAD) $(wildcard $(FOLDERS))
 else
 	@exec $(BIN)/pytest $(MARKS) $(T)
 endif
