@@ -20,12 +20,18 @@ class Faults:
     outages: int = 0
 
     async def take_api_server_away(self, seconds: float) -> None:
-        """Crash the API server, and start it again after a while."""
+        """Crash the API server, and start it again after a while.
+
+        The agent-sandbox controller ends itself without it, and the kubelet waits longer before
+        each restart: it gets a fresh pod, so that many outages in a row do not keep it away.
+        """
         await asyncio.to_thread(self.run, "apiserver", "stop")
         try:
             await asyncio.sleep(seconds)
         finally:
             await asyncio.to_thread(self.run, "apiserver", "start")
+            await asyncio.to_thread(self.run, "controller", "stop")
+            await asyncio.to_thread(self.run, "controller", "start")
         self.outages += 1
 
     def run(self, *arguments: str) -> None:

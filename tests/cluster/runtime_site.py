@@ -3,13 +3,15 @@
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 import pytest
 
+from cattery.errors import SandboxError
 from cattery.harnesses.port import HarnessType
 from cattery.jsontypes import Json, JsonObject
 from cattery.sandboxes.kubernetes.api import ClusterApi
@@ -162,8 +164,20 @@ async def open_site(kubectl: Kubectl, namespace: str, toy_image: str) -> AsyncIt
     yield made
     worker = await made.worker()
     for one in await worker.observe_all():
-        await worker.remove(one.harness_id)
+        await patiently(partial(worker.remove, one.harness_id))
     await made.close()
+
+
+async def patiently[T](act: Callable[[], Awaitable[T]]) -> T:
+    """Do what a workflow does: try again what may succeed later, for five minutes."""
+    async with asyncio.timeout(300):
+        while True:
+            try:
+                return await act()
+            except SandboxError as error:
+                if error.permanent:
+                    raise
+                await asyncio.sleep(1)
 
 
 def part(item: JsonObject, name: str) -> JsonObject:

@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import aiohttp
 import pytest
@@ -21,13 +22,14 @@ from tests.cluster.runtime_site import (
     RuntimeSite,
     namespace,  # noqa: F401 - fixtures
     open_site,  # noqa: F401
+    patiently,
     toy_image,  # noqa: F401
 )
 from tests.cluster.test_story import told
 from tests.conformance import eventually, make_spec, run
 from tests.e2e.client import objects_of
 
-SECONDS = 120
+SECONDS = 240
 MIB = 1024**2
 
 
@@ -74,6 +76,7 @@ CASES: dict[str, tuple[Callable[[Broken], Awaitable[None]], str]] = {
 }
 
 
+@pytest.mark.timeout(900, func_only=True)
 @pytest.mark.parametrize("outage", [0, 30])
 @pytest.mark.parametrize("case", CASES)
 async def test_a_broken_sandbox_is_told_and_comes_back_in_its_generation(
@@ -99,7 +102,7 @@ async def test_a_broken_sandbox_is_told_and_comes_back_in_its_generation(
         told = next(one for one in seen[before:] if _is_news(one, started))
     assert told.state is not SandboxState.FAILED or told.recoverable, told
 
-    healed = await site.start(spec)
+    healed = await patiently(partial(site.start, spec))
     assert (healed.state, healed.generation) == (SandboxState.RUNNING, 1)
     home = await run(healed, "import os\nprint(os.listdir(os.environ['HOME']))")
     assert "kept" in home
@@ -107,7 +110,7 @@ async def test_a_broken_sandbox_is_told_and_comes_back_in_its_generation(
     if words:
         everything = " ".join([told.reason, *site.messages])
         assert words in everything, everything
-    assert await site.start(replace(spec, generation=2))
+    assert await patiently(partial(site.start, replace(spec, generation=2)))
 
 
 @asynccontextmanager
