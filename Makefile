@@ -15,9 +15,10 @@ export CATTERY_TOOLS ?= $(CURDIR)/.tools
 T ?=
 # The slow ones and those that need a cluster have targets of their own.
 MARKS := -m "not slow and not cluster"
-# Two files at a time: most tests wait for real processes. Each runs in one place, with its own servers.
+# Two files at a time where tests mostly wait for real processes, each with servers of its own; those
+# with a browser and a whole installation one after the other.
 SPREAD := -n 2 --dist loadfile
-FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay tests/e2e
+FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay
 PYTHON_FOLDERS := activities api cattery cli filemgr gateway tests workers workflows
 
 ##@ Run
@@ -69,7 +70,8 @@ test: install-dev web ## Run all tests (T=path narrows them to some of the Pytho
 	@$(INSTALL) browsers
 ifeq ($(strip $(T)),)
 	@cd web && npm test
-	@exec $(BIN)/pytest $(MARKS) $(SPREAD) $(wildcard $(FOLDERS))
+	@$(BIN)/pytest $(MARKS) $(SPREAD) $(FOLDERS)
+	@exec $(BIN)/pytest $(MARKS) tests/e2e
 else
 	@exec $(BIN)/pytest $(MARKS) $(T)
 endif
