@@ -65,7 +65,7 @@ kind-down: ## Delete that cluster with everything in it
 
 ##@ Check
 
-.PHONY: test test-unit test-web test-e2e test-faults test-cluster lint fmt bench bench-cluster
+.PHONY: test test-unit test-web test-e2e test-faults test-cluster test-cluster-faults lint fmt bench bench-cluster
 test: install-dev web ## Run all tests (T=path narrows them to some of the Python tests)
 	@$(INSTALL) browsers
 ifeq ($(strip $(T)),)
@@ -91,7 +91,10 @@ test-faults: install-dev ## Run the slow tests that break things
 	@exec $(BIN)/pytest -m slow tests/faults $(T)
 
 test-cluster: install-dev ## Run the tests in a real cluster (CATTERY_CLUSTER_UP= or KUBECONFIG=)
-	@exec $(BIN)/pytest -m cluster tests/cluster $(T)
+	@exec $(BIN)/pytest -m "cluster and not slow" tests/cluster $(T)
+
+test-cluster-faults: install-dev ## Run those that take the cluster's API server away again and again
+	@exec $(BIN)/pytest -m "cluster and slow" tests/cluster $(T)
 
 lint: install-dev ## Check style, types and layers, of Python and the web UI
 	@$(INSTALL) web-deps
@@ -130,4 +133,4 @@ clean: ## Remove everything that was built or installed here; data stays
 help:
 	@awk 'BEGIN { FS = ":.*##" } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-zA-Z0-9_-]+:.*##/ { printf "  make %-14s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-zA-Z0-9_-]+:.*##/ { printf "  make %-20s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
