@@ -9,6 +9,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from cattery.errors import SandboxError
 from cattery.jsontypes import JsonObject
 from cattery.sandboxes.kubernetes.api import ClusterApi, Kind, Listing, WatchLine, WatchType
 from cattery.sandboxes.kubernetes.failures import ClusterForbiddenError, ClusterUnreachableError
@@ -85,6 +86,20 @@ async def test_a_start_that_fails_says_why_and_may_be_repeated(
     cluster.allowed = None
     await mirror.start()
     assert mirror.synced
+    await mirror.stop()
+
+
+async def test_a_list_that_is_not_understood_is_not_taken_for_the_present(
+    api: ClusterApi, cluster: FakeCluster
+) -> None:
+    def refuse(raw: JsonObject) -> Plain:
+        raise ValueError(name_of(raw))
+
+    cluster.create(SECRETS, make_secret("a"))
+    mirror = Mirror(api, Kind.SECRET, refuse, timing=RESTLESS)
+    with pytest.raises(SandboxError, match="secrets was not understood"):
+        await mirror.start()
+    assert not mirror.synced
     await mirror.stop()
 
 

@@ -14,6 +14,7 @@ from typing import Final, override
 
 import structlog
 
+from cattery.errors import SandboxError
 from cattery.jsontypes import JsonObject
 from cattery.sandboxes.kubernetes.api import ClusterApi, Kind, Listing, WatchType
 from cattery.sandboxes.kubernetes.views import EventView, parse_event
@@ -85,17 +86,31 @@ class Follower(ABC):
                     if not ready.done():
                         ready.set_exception(item.error)
                     continue
-                try:
-                    self._hear_of(item)
-                except Exception:
-                    log.exception("cluster_news_not_understood", kind=self._kind.plural)
+                is_understood = self._take_up(item)
                 if isinstance(item, Listing):
-                    self._synced = True
-                    if not ready.done():
+                    self._synced = is_understood
+                    if not ready.done() and is_understood:
                         ready.set_result(None)
+                    elif not ready.done():
+                        ready.set_exception(self._not_understood())
         finally:
             self._synced = False
             await news.aclose()
+
+    def _take_up(self, news: News) -> bool:
+        """Take up what was told; false where it was not understood, which is logged."""
+        try:
+            self._hear_of(news)
+        except Exception:
+            log.exception("cluster_news_not_understood", kind=self._kind.plural)
+            return False
+        return True
+
+    def _not_understood(self) -> SandboxError:
+        return SandboxError(
+            f"What the cluster lists as {self._kind.plural} was not understood, so nothing is "
+            "known of them. The worker's log says more."
+        )
 
     @abstractmethod
     def _hear_of(self, news: News) -> None:
