@@ -108,6 +108,18 @@ async def test_a_stop_keeps_object_and_volume_and_a_start_rolls_it(site: Cluster
     assert site.everything() == {"sandboxes": 0, "pods": 0, "secrets": 0, "claims": 1}
 
 
+async def test_an_end_is_waited_for_and_not_only_asked_for(site: ClusterSite) -> None:
+    site.cluster.kubelet.termination = 0.3
+    spec = make_spec()
+    await site.start(spec)
+    runtime = await site.runtime()
+    await runtime.stop(spec.harness_id)
+    assert site.cluster.select(PODS) == []
+    await site.start(replace(spec, generation=2))
+    await runtime.remove(spec.harness_id)
+    assert site.cluster.select(PODS) == site.cluster.select(SANDBOXES) == []
+
+
 async def test_an_image_that_is_not_there_is_named(site: ClusterSite) -> None:
     site.cluster.script_pods(PodScript(image_error="manifest for cattery-toy:dev not found"))
     with pytest.raises(SandboxError, match="cattery-toy:dev") as caught:
