@@ -52,12 +52,15 @@ class NetworkGate:
         self._database = database
         self._check = check
         self._settings = settings
+        self._finding_out = asyncio.Lock()
 
     async def __call__(self) -> Isolation:
         """Return the finding; the first call waits until there is one."""
         fact = await self._read()
-        found = fact if fact is not None else await self._find_out()
-        enforced, summary = found.get("enforced"), str(found.get("summary", ""))
+        if fact is None:
+            async with self._finding_out:  # so that a thousand starts hold one connection
+                fact = await self._read() or await self._find_out()
+        enforced, summary = fact.get("enforced"), str(fact.get("summary", ""))
         return Isolation(enforced is True, summary, known=enforced is not None)
 
     @asynccontextmanager

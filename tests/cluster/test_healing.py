@@ -82,7 +82,7 @@ CASES: dict[str, tuple[Callable[[Broken], Awaitable[None]], str]] = {
 async def test_a_broken_sandbox_is_told_and_comes_back_in_its_generation(
     site: RuntimeSite, case: str, outage: int
 ) -> None:
-    faults = find_faults()
+    faults = find_faults(site.kubectl)
     site.sandboxes = SandboxSettings(memory_bytes=256 * MIB)
     spec = make_spec()
     started = await site.start(spec)

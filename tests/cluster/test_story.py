@@ -114,7 +114,7 @@ async def test_the_whole_story(deployed: Deployed) -> None:
 async def test_the_whole_story_with_the_api_server_away_in_the_middle_of_each_step(
     deployed: Deployed,
 ) -> None:
-    faults = find_faults()
+    faults = find_faults(deployed.kubectl)
 
     async def cut(_: str) -> None:
         await faults.take_api_server_away(OUTAGE)

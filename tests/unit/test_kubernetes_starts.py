@@ -290,8 +290,11 @@ def test_a_cluster_without_a_default_storage_class_is_named() -> None:
     assert "set CATTERY_K8S_STORAGE_CLASS" in failure.message
 
 
-def test_a_lost_volume_fails_for_good() -> None:
-    failure = start(situation(claims=[claim("Lost")])).failure
+def test_a_volume_that_stays_lost_fails_for_good() -> None:
+    lost = about_claim("ClaimLost", "Bound claim has lost its PersistentVolume.", 5)
+    given = situation(claims=[claim("Lost")], events=[lost])
+    assert start(given, 64).failure is None
+    failure = start(given, 65).failure
     assert failure is not None
     assert failure.permanent
     assert failure.message.startswith("The volume of claim claim-1 is gone, and what was on it")

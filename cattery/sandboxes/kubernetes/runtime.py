@@ -272,8 +272,10 @@ class KubernetesRuntime:
                 return done
 
     async def _require_network(self) -> None:
+        if self._settings.allow_unenforced_network:
+            return
         isolation = await self._network()
-        if isolation.confined or self._settings.allow_unenforced_network:
+        if isolation.confined:
             return
         if not isolation.known:
             raise SandboxWaitingError(isolation.summary)

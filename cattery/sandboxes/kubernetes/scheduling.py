@@ -101,15 +101,28 @@ def find_unbound(
     """Find what is wrong with a volume; `None` where nothing is known to be."""
     for claim in claims:
         if claim.phase == "Lost":
-            return find_fatal(
-                f"The volume of claim {claim.name} is gone, and what was on it: somebody deleted "
-                "it, or its storage has failed. Restore it from a backup, or delete the project."
-            )
+            return _find_lost(claim, events, now)
         if claim.phase == "Pending":
             found = _find_unprovisioned(claim, events, now)
             if found is not None:
                 return found
     return None
+
+
+def _find_lost(claim: ClaimView, events: Sequence[EventView], now: datetime) -> Finding:
+    """Find that a claim has lost its volume.
+
+    Its controller says so too of a claim whose new volume it has not heard of yet, and takes it
+    back within moments, so that only a loss that lasts is believed.
+    """
+    words = (
+        f"The volume of claim {claim.name} is gone, and what was on it: somebody deleted "
+        "it, or its storage has failed. Restore it from a backup, or delete the project."
+    )
+    event = last_event(events_of(events, claim), "ClaimLost")
+    if event is None or now - event.first_at < PATIENCE:
+        return Finding(words)
+    return find_fatal(words)
 
 
 def _find_unprovisioned(
