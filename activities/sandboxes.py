@@ -2,19 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError
 
 from activities.file_managers import FileManagers
 from activities.heartbeat import heartbeating
 from activities.sandbox_losses import look_at
+from activities.sandbox_progress import ProgressWriter
 from cattery.auth.sandbox_tokens import hash_token, new_token
-from cattery.db.engine import Database
+from cattery.db.engine import Database, ReadSession
 from cattery.db.harness_logs import store_log
 from cattery.db.sandbox_rows import HarnessFacts, SandboxRows, find_harness
 from cattery.db.states import HarnessStatus
@@ -27,28 +27,20 @@ from cattery.errors import (
 )
 from cattery.harnesses.port import HarnessEndpoint, HarnessType
 from cattery.ids import HarnessId
-from cattery.jsontypes import Json, JsonObject
 from cattery.sandboxes.port import (
     Observation,
-    Progress,
     Report,
-    RuntimeEvent,
     SandboxRuntime,
     SandboxSpec,
     SandboxState,
-    Step,
-    StepName,
-    Waiting,
 )
 from cattery.temporal.failures import first_line, translated_errors
 from cattery.temporal.messages import (
-    SANDBOX_PROGRESS,
     FailureNote,
     HarnessRef,
     ProvisionInput,
     RecoveryNote,
     SandboxFacts,
-    SandboxProgress,
     SandboxReady,
     SandboxSeen,
 )
@@ -61,8 +53,6 @@ LOG_LINES_STORED: Final = 1_000
 """Of the log of a sandbox that ends by itself: on a cluster it goes with the pod."""
 LOG_PATIENCE: Final = 10.0
 """Seconds that the reading of such a log may hold things up."""
-EVENTS_KEPT: Final = 50
-"""Events of one start that its row keeps, the newest."""
 START_PAUSES: Final = (1.0, 2.0)
 """Seconds before a start that failed is tried again; after the last try people decide."""
 
@@ -109,10 +99,11 @@ class SandboxActivities:
         is no fault of the start, such as the end of this worker, has Temporal try again.
         """
         async with heartbeating():
+            token = new_token()
             with translated_errors():
-                harness = await self._begin(task)
+                harness = await self._begin(task, token)
             try:
-                observed = await self._start(harness, task.generation)
+                observed = await self._start(harness, task.generation, token)
             except CatteryError as error:
                 if isinstance(error, SandboxWaitingError):
                     await self._note_waiting(task, error.message)
@@ -214,21 +205,18 @@ class SandboxActivities:
                 await store_log(session, harness_id, text)
         return text
 
-    async def _begin(self, task: ProvisionInput) -> HarnessFacts:
+    async def _begin(self, task: ProvisionInput, token: str) -> HarnessFacts:
         async with self._database.write() as session:
-            await SandboxRows(session, task.harness_id, task.generation).begin(new_token())
-        async with self._database.read() as session:
-            harness = await find_harness(session, task.harness_id)
-        if harness is None or harness.deleting or harness.generation != task.generation:
-            raise NotFoundError("harness")
+            rows = SandboxRows(session, task.harness_id, task.generation)
+            await rows.begin(new_token())
+            harness = await find_harness(ReadSession(session), task.harness_id)
+            if harness is None or harness.deleting or harness.generation != task.generation:
+                raise NotFoundError("harness")
+            await rows.add_token(hash_token(token))
         return harness
 
-    async def _start(self, harness: HarnessFacts, generation: int) -> Observation:
+    async def _start(self, harness: HarnessFacts, generation: int, token: str) -> Observation:
         """Have the runtime start the sandbox or adopt it; what may pass is tried again."""
-        token = new_token()
-        async with self._database.write() as session:
-            rows = SandboxRows(session, harness.harness_id, generation)
-            await rows.add_token(hash_token(token))
         spec = SandboxSpec(
             harness_id=harness.harness_id,
             project_id=harness.project_id,
@@ -240,16 +228,19 @@ class SandboxActivities:
             gateway_token=token,
             password=harness.password or new_token(),
         )
-        report = _ProgressWriter(self._database, harness.harness_id, generation).report
-        for pause in START_PAUSES:
-            try:
-                return await self._try_to_start(spec, report)
-            except SandboxError as error:
-                if error.permanent or error.code in _DECIDED:
-                    raise
-                log.info("sandbox_start_failed", harness_id=str(spec.harness_id), code=error.code)
-            await asyncio.sleep(pause)
-        return await self._try_to_start(spec, report)
+        writer = ProgressWriter(self._database, harness.harness_id, generation)
+        async with writer.writing() as report:
+            for pause in START_PAUSES:
+                try:
+                    return await self._try_to_start(spec, report)
+                except SandboxError as error:
+                    if error.permanent or error.code in _DECIDED:
+                        raise
+                    log.info(
+                        "sandbox_start_failed", harness_id=str(spec.harness_id), code=error.code
+                    )
+                await asyncio.sleep(pause)
+            return await self._try_to_start(spec, report)
 
     async def _try_to_start(self, spec: SandboxSpec, report: Report) -> Observation:
         await self._runtime.create_workspace(spec.project_id)
@@ -266,81 +257,3 @@ def _address_of(observed: Observation) -> str:
             f"Sandbox {observed.name} runs, but has no address.", type=SandboxError.code
         )
     return observed.endpoint.base_url
-
-
-class _ProgressWriter:
-    """Shows a start's progress as it comes; what comes while a write runs goes with the next."""
-
-    def __init__(self, database: Database, harness_id: HarnessId, generation: int) -> None:
-        self._database = database
-        self._harness_id = harness_id
-        self._generation = generation
-        self._steps: dict[StepName, Step] = {}
-        self._events: dict[str, RuntimeEvent] = {}
-        self._waiting: str | None = None
-        self._version = self._written = 0
-        self._lock = asyncio.Lock()
-
-    async def report(self, progress: Progress) -> None:
-        """Keep a step, an event (in place of an earlier one of its name) or what is waited for."""
-        match progress:
-            case Step():
-                self._steps[progress.name] = progress
-            case RuntimeEvent():
-                self._events.pop(progress.key, None)
-                self._events[progress.key] = progress
-            case Waiting():
-                self._waiting = progress.reason
-        self._version += 1
-        wanted = self._version
-        async with self._lock:
-            if self._written >= wanted:
-                return
-            self._written = self._version
-            await self._write()
-        await _show_in_workflow(progress, self._generation)
-
-    async def _write(self) -> None:
-        steps: list[Json] = [_describe_step(step) for step in self._steps.values()]
-        events = list(self._events.values())[-EVENTS_KEPT:]
-        described: list[Json] = [_describe_event(event) for event in events]
-        async with self._database.write() as session:
-            rows = SandboxRows(session, self._harness_id, self._generation)
-            await rows.write_progress(steps, described, self._waiting)
-
-
-async def _show_in_workflow(progress: Progress, generation: int) -> None:
-    """Tell the workflow what is waited for now; it does without where it cannot be told."""
-    match progress:
-        case Step(finished_at=None):
-            text = f"{progress.name.value}: {progress.detail or 'under way'}"
-        case Waiting(reason=str(reason)):
-            text = reason
-        case _:
-            return
-    workflow_id = activity.info().workflow_id
-    if workflow_id is None:
-        return
-    handle = activity.client().get_workflow_handle(workflow_id)
-    with suppress(RPCError):
-        note = SandboxProgress(generation=generation, text=text)
-        await handle.signal(SANDBOX_PROGRESS, note)
-
-
-def _describe_step(step: Step) -> JsonObject:
-    return {
-        "name": step.name.value,
-        "started_at": step.started_at.isoformat(),
-        "finished_at": step.finished_at.isoformat() if step.finished_at else None,
-        "detail": step.detail,
-    }
-
-
-def _describe_event(event: RuntimeEvent) -> JsonObject:
-    return {
-        "at": event.at.isoformat(),
-        "reason": event.reason,
-        "message": event.message,
-        "count": event.count,
-        "is_warning": event.is_warning,
-    }

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from sqlalchemy.pool import QueuePool
 
 from cattery.db.engine import Database
 from cattery.db.site_facts import NETWORK, find_fact
@@ -141,3 +142,19 @@ async def test_it_is_found_out_before_anybody_asks(database: Database) -> None:
                 await asyncio.sleep(0.01)
         assert (await gate()).confined
     assert network.checks == 1
+
+
+async def test_many_starts_of_one_worker_hold_one_connection(database: Database) -> None:
+    network = Network()
+    held: list[int] = []
+
+    async def check() -> NetworkFinding:
+        await asyncio.sleep(0.2)
+        pool = database.engine.pool
+        assert isinstance(pool, QueuePool)
+        held.append(pool.checkedout())
+        return await network.check()
+
+    gate = NetworkGate(database, check, SETTINGS)
+    await asyncio.gather(*(gate() for _ in range(50)))
+    assert held == [1]
