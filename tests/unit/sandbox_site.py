@@ -64,7 +64,12 @@ def no_translator(_session: HarnessSessionId, _message: HarnessMessageId) -> Tra
 def toy_type(python: str) -> HarnessType:
     def launch(given: LaunchInput) -> Launch:
         return Launch(
-            argv=(python, "-S", "-E", f"{given.tools}/toy/toy_harness.py"),
+            argv=(
+                python.format(tools=given.tools),
+                "-S",
+                "-E",
+                f"{given.tools}/toy/toy_harness.py",
+            ),
             env={
                 "TOY_HOST": given.host,
                 "TOY_PASSWORD": given.password,

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -163,6 +164,32 @@ async def test_a_confined_harness_sees_its_own_sandbox_and_nothing_else(
         "[]",
         "False False",
     ]
+
+
+async def test_a_harness_runs_from_a_virtual_environment_among_the_tools(
+    site: Site, tmp_path: Path
+) -> None:
+    """Its interpreter lies elsewhere, and a link on the way is named by the minor version."""
+    base = Path(sys.base_prefix)
+    by_version = tmp_path / "pythons" / "cpython-3"
+    by_version.parent.mkdir()
+    by_version.symlink_to(base)
+    venv = site.home / "tools" / "toy" / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    (venv / "bin" / "python").unlink()
+    (venv / "bin" / "python").symlink_to(by_version / "bin" / "python3")
+    site.harness = toy_type("{tools}/toy/venv/bin/python")
+    started = await site.start(make_spec())
+
+    about = "import sys, ssl; print(sys.prefix)"
+    ask = f"import subprocess as s, sys\nprint(s.check_output([sys.executable, '-c', {about!r}]))"
+    assert "/toy/venv" in await run(started, ask)
+    if site.confinement.bwrap:
+        canary = base / "lib" / "canary"
+        write = f"try: open({str(canary)!r}, 'w')\nexcept OSError: print('refused')"
+        assert await run(started, write) == "refused"
+        beside = await run(started, f"import os\nprint(sorted(os.listdir({str(base)!r})))")
+        assert beside == "['bin', 'lib']"
 
 
 async def test_a_start_that_was_given_up_cannot_begin_after_a_stop(

@@ -55,6 +55,8 @@ class Mounts:
     etc: Path
     skills: Path
     tools: Path
+    interpreters: tuple[Path, ...] = ()
+    """Folders that virtual environments among the tools stand on, shown where they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Confinement:
             *("--bind", str(mounts.workspace), WORK),
             *("--ro-bind", str(mounts.skills), SKILLS),
             *("--ro-bind", str(mounts.tools), TOOLS),
+            *_interpreter_mounts(mounts.interpreters),
             *("--remount-ro", "/", "--chdir", WORK, "--", *argv),
         )
 
@@ -168,6 +171,10 @@ def _system_mounts() -> list[str]:
     for name in _PROC_READ_ONLY:
         mounts += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
     return mounts
+
+
+def _interpreter_mounts(folders: Sequence[Path]) -> list[str]:
+    return [part for path in folders for part in ("--ro-bind", str(path), str(path))]
 
 
 def _etc_mounts(own: Path) -> list[str]:

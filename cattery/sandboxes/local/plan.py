@@ -15,6 +15,7 @@ from cattery.harnesses.port import HarnessType, Launch, LaunchInput
 from cattery.sandboxes.environment import build_environment, find_secrets
 from cattery.sandboxes.local import confinement
 from cattery.sandboxes.local.confinement import Confinement, Mounts
+from cattery.sandboxes.local.interpreters import find_interpreters
 from cattery.sandboxes.local.layout import Layout
 from cattery.sandboxes.local.ports import LOOPBACK
 from cattery.sandboxes.names import name_sandbox
@@ -151,6 +152,7 @@ class Planner:
                 etc=folder / "etc",
                 skills=self._layout.skills,
                 tools=self._layout.tools,
+                interpreters=find_interpreters(self._layout.tools),
             ),
         )
 
