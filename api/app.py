@@ -39,6 +39,7 @@ from cattery.db.engine import Database
 from cattery.db.outages import check_database
 from cattery.db.rate_limits import RateLimit
 from cattery.events.hub import StreamHub
+from cattery.harnesses.registry import HarnessRegistry
 from cattery.sandboxes.port import SandboxAccess
 from cattery.settings import ApiSettings
 
@@ -52,6 +53,7 @@ Sign in with `POST /auth/login` and send the token as `Authorization: Bearer`. E
 def create_app(
     settings: ApiSettings,
     site_facts: SiteFacts,
+    registry: HarnessRegistry,
     database: Database,
     runtime: SandboxAccess,
     lifecycles: Lifecycles,
@@ -65,6 +67,7 @@ def create_app(
     Args:
         settings: the HTTP process's settings.
         site_facts: what `GET /site` tells.
+        registry: the harness types that can be chosen.
         database: rows and the event log.
         runtime: files, skills and sandbox logs.
         lifecycles: the workflows.
@@ -78,6 +81,7 @@ def create_app(
     app.state.parts = Parts(
         settings=settings,
         site=site_facts,
+        registry=registry,
         database=database,
         runtime=runtime,
         lifecycles=lifecycles,

@@ -29,6 +29,7 @@ from cattery.auth.sign_in import SignIn
 from cattery.db.engine import Database
 from cattery.errors import ForbiddenError, NotSignedInError
 from cattery.events.hub import StreamHub
+from cattery.harnesses.registry import HarnessRegistry
 from cattery.sandboxes.port import SandboxAccess
 from cattery.settings import ApiSettings
 
@@ -42,6 +43,7 @@ class Parts:
 
     settings: ApiSettings
     site: SiteFacts
+    registry: HarnessRegistry
     database: Database
     runtime: SandboxAccess
     lifecycles: Lifecycles
@@ -66,6 +68,10 @@ def _site(parts: _Parts) -> SiteFacts:
     return parts.site
 
 
+def _registry(parts: _Parts) -> HarnessRegistry:
+    return parts.registry
+
+
 def _database(parts: _Parts) -> Database:
     return parts.database
 
@@ -88,6 +94,7 @@ def _sign_in(parts: _Parts) -> SignIn:
 
 Settings = Annotated[ApiSettings, Depends(_settings)]
 Site = Annotated[SiteFacts, Depends(_site)]
+Registry = Annotated[HarnessRegistry, Depends(_registry)]
 Db = Annotated[Database, Depends(_database)]
 Runtime = Annotated[SandboxAccess, Depends(_runtime)]
 LifecyclesDep = Annotated[Lifecycles, Depends(_lifecycles)]
@@ -217,14 +224,16 @@ def _harness_owner(access: HarnessAccess) -> HarnessGrant:
 HarnessOwner = Annotated[HarnessGrant, Depends(_harness_owner)]
 
 
-async def _session(user: CurrentUser, database: Db, session_id: _SessionId) -> SessionGrant:
-    return await grant_session(database, user, session_id)
+async def _session(
+    user: CurrentUser, database: Db, registry: Registry, session_id: _SessionId
+) -> SessionGrant:
+    return await grant_session(database, registry, user, session_id)
 
 
 async def _session_by_query(
-    user: CurrentUserByQuery, database: Db, session_id: _SessionId
+    user: CurrentUserByQuery, database: Db, registry: Registry, session_id: _SessionId
 ) -> SessionGrant:
-    return await grant_session(database, user, session_id)
+    return await grant_session(database, registry, user, session_id)
 
 
 SessionAccess = Annotated[SessionGrant, Depends(_session)]

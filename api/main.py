@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from pathlib import Path
 from socket import socket
 from types import FrameType
 from typing import override
@@ -23,13 +24,14 @@ from api.temporal_lifecycles import TemporalLifecycles
 from cattery.db import engine
 from cattery.db.engine import Database
 from cattery.events.hub import StreamHub
-from cattery.harnesses.registry import REGISTRY
+from cattery.harnesses.registry import HarnessRegistry, load_registry
 from cattery.logs import configure_logging
 from cattery.sandboxes.factory import create_local_runtime
 from cattery.sandboxes.port import SandboxAccess
 from cattery.settings import (
     ApiSettings,
     DatabaseSettings,
+    HarnessSettings,
     HomeSettings,
     SandboxSettings,
     TemporalSettings,
@@ -95,17 +97,19 @@ async def _open_parts(
     hub = StreamHub(database_settings.url.get_secret_value())
     client = await connect(TemporalSettings(), lazy=True)
     lifecycles = TemporalLifecycles(client, database)
-    access = _create_access(home, database, lifecycles)
+    registry = load_registry(HarnessSettings())
+    access = _create_access(home, database, lifecycles, registry)
     await hub.start()
     facts = SiteFacts(
         version=version("cattery"),
-        harness_types=describe_harness_types(),
+        harness_types=describe_harness_types(registry, _tools_folder(home)),
         demo_model=SiteSettings().demo_model,
         demo_hint=DEMO_HINT if SiteSettings().demo_model else None,
     )
     app = create_app(
         settings,
         facts,
+        registry,
         database,
         access,
         lifecycles,
@@ -120,11 +124,18 @@ async def _open_parts(
         await database.close()
 
 
-def _create_access(home: HomeSettings, database: Database, lifecycles: Lifecycles) -> SandboxAccess:
+def _tools_folder(home: HomeSettings) -> Path | None:
+    """Return where harnesses of this machine are installed; in a cluster they are in images."""
+    return home.tools_folder if SandboxSettings().runtime == "local" else None
+
+
+def _create_access(
+    home: HomeSettings, database: Database, lifecycles: Lifecycles, registry: HarnessRegistry
+) -> SandboxAccess:
     settings = SandboxSettings()
     if settings.runtime == "kubernetes":
         return ClusterAccess(database, lifecycles)
-    return create_local_runtime(home, settings, REGISTRY)
+    return create_local_runtime(home, settings, registry)
 
 
 class _Server(uvicorn.Server):

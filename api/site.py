@@ -1,12 +1,15 @@
 """What the site tells about itself: facts of the installation that do not change while it runs."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from cattery.catalog import ModelFamily
+from cattery.harnesses.manifest import Manifest
 from cattery.harnesses.port import TransportKind
-from cattery.harnesses.registry import PLANNED, REGISTRY
+from cattery.harnesses.registry import DEFAULT_TYPE, HarnessRegistry, kind_of
 
 type HealthCheck = Callable[[], Awaitable[object]]
 """Raises where a part that requests need is not there."""
@@ -27,7 +30,11 @@ class HarnessTypeFacts:
 
     id: str
     display_name: str
+    description: str
     transport_kind: TransportKind
+    version: str
+    families: tuple[ModelFamily, ...]
+    capabilities: tuple[str, ...]
     available: bool
     reason: str | None = None
 
@@ -42,22 +49,35 @@ class SiteFacts:
     demo_hint: str | None = None
 
 
-def describe_harness_types() -> tuple[HarnessTypeFacts, ...]:
-    """List the harness types of the contract: those that run here, then those to come."""
-    return tuple(_runnable()) + tuple(_planned())
+def describe_harness_types(
+    registry: HarnessRegistry, tools: Path | None
+) -> tuple[HarnessTypeFacts, ...]:
+    """Say of each harness type what it is, and whether it runs here: the default one comes first.
+
+    Args:
+        registry: of this installation.
+        tools: where their programs are installed; `None` where images bring them.
+    """
+    manifests = sorted(registry.manifests.values(), key=lambda one: one.id != DEFAULT_TYPE)
+    return tuple(_describe(one, _why_not(one, registry, tools)) for one in manifests)
 
 
-def _runnable() -> Iterator[HarnessTypeFacts]:
-    for known in REGISTRY.values():
-        yield HarnessTypeFacts(known.id, known.display_name, known.transport, available=True)
+def _why_not(manifest: Manifest, registry: HarnessRegistry, tools: Path | None) -> str | None:
+    reason = registry.why_not(manifest.id)
+    if reason is None and tools is not None and not (tools / manifest.install.program).exists():
+        return f"{manifest.display_name} is not installed here. An operator can: make install."
+    return reason
 
 
-def _planned() -> Iterator[HarnessTypeFacts]:
-    for planned in PLANNED.values():
-        yield HarnessTypeFacts(
-            planned.id,
-            planned.display_name,
-            planned.transport,
-            available=False,
-            reason=f"{planned.display_name} comes in a later version.",
-        )
+def _describe(manifest: Manifest, reason: str | None) -> HarnessTypeFacts:
+    return HarnessTypeFacts(
+        id=manifest.id,
+        display_name=manifest.display_name,
+        description=manifest.description,
+        transport_kind=kind_of(manifest.transport),
+        version=manifest.version,
+        families=manifest.models.families,
+        capabilities=tuple(name for name, there in manifest.capabilities if there),
+        available=reason is None,
+        reason=reason,
+    )

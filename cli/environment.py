@@ -13,6 +13,7 @@ from cattery.settings import (
     ApiSettings,
     DatabaseSettings,
     GatewaySettings,
+    HarnessSettings,
     HomeSettings,
     KubernetesSettings,
     SandboxSettings,
@@ -40,13 +41,13 @@ def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def api_environment(environ: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     """Return the HTTP process's environment; `own` wins over the user's."""
     classes = (ApiSettings, DatabaseSettings, TemporalSettings, HomeSettings, SandboxSettings)
-    return _pick(environ, _SYSTEM, names_of(*classes)) | dict(own)
+    return _pick(environ, _SYSTEM, names_of(*classes, HarnessSettings)) | dict(own)
 
 
 def worker_environment(environ: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     """Return a worker's environment; `own` wins over the user's."""
     classes = (DatabaseSettings, TemporalSettings, HomeSettings, SandboxSettings)
-    names = names_of(*classes, KubernetesSettings)
+    names = names_of(*classes, HarnessSettings, KubernetesSettings)
     tuning = [name for name in environ if name.startswith(_WORKER_TUNING)]
     return _pick(environ, _SYSTEM, _CLUSTER, names, tuning) | dict(own)
 

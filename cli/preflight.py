@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 from cli.configuration import UpSettings
 from cli.errors import CommandError
@@ -12,7 +11,6 @@ from cli.ports import describe_holder, is_free
 
 OLDEST_PYTHON = (3, 12)
 OLDEST_NODE = (20, 19)
-_OPENCODE = Path("opencode", "node_modules", ".bin", "opencode")
 
 
 def require_python() -> None:
@@ -51,21 +49,6 @@ def require_node() -> str:
             "Install a newer one, then run `make up` again."
         )
     return said
-
-
-def find_opencode(tools: Path) -> Path:
-    """Return the installed opencode program.
-
-    Raises:
-        CommandError: it is not there.
-    """
-    program = tools / _OPENCODE
-    if not program.exists():
-        raise CommandError(
-            f"opencode is not installed in {tools}. Run `make install`, which installs the pinned "
-            "version there, or point CATTERY_TOOLS to the folder that has it."
-        )
-    return program
 
 
 def require_port(settings: UpSettings) -> None:

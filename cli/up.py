@@ -28,10 +28,11 @@ from cli.embedded_postgres import EmbeddedPostgres
 from cli.embedded_temporal import temporal_part
 from cli.environment import server_environment
 from cli.errors import CommandError
+from cli.harness_checks import require_harnesses
 from cli.home import Home
 from cli.parts import Wiring, api_part, gateway_part, worker_part
 from cli.ports import choose_ports
-from cli.preflight import find_opencode, require_node, require_port
+from cli.preflight import require_node, require_port
 from cli.probes import postgres_failure
 from cli.running import RunRecord, UpLock, end_leftovers
 from cli.supervisor import Part, Supervisor
@@ -55,7 +56,8 @@ def run_up() -> None:
     lock = UpLock(home)
     lock.acquire()
     try:
-        find_opencode(home_settings.tools_folder)
+        for missing in require_harnesses(home_settings):
+            Console().say(missing, tone="warning")
         require_node()
         asyncio.run(_Up(settings, home, home_settings).run())
     finally:

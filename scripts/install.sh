@@ -99,14 +99,32 @@ is_new_enough() {
 
 install_tools() {
   require_node
-  local source name
-  for source in harness_images/*/package-lock.json; do
-    name="$(basename "$(dirname "$source")")"
-    # The stamp that the installation leaves itself; looking at it here saves starting Python.
-    is_current "$TOOLS/$name/.installed" "$(sha256sum <"$source" | cut -d' ' -f1)" && continue
-    CATTERY_TOOLS="$TOOLS" .venv/bin/python -P -m cli.harness_tools
-    return
-  done
+  local hash
+  hash="$(hash_tools)"
+  # Looking here saves starting Python, which has a stamp for each harness.
+  if is_current "$TOOLS/.stamp" "$hash" && has_programs; then return; fi
+  CATTERY_TOOLS="$TOOLS" .venv/bin/python -P -m cli.harness_tools
+  echo "$hash" >"$TOOLS/.stamp"
+}
+
+# hash_tools: what all harnesses are installed from, and which of them are wanted.
+hash_tools() {
+  local manifests="${CATTERY_HARNESSES:-harness_images}"
+  {
+    echo "${CATTERY_HARNESS_TYPES:-} $manifests $(.venv/bin/python -VV)"
+    find "$manifests" "$manifests/../bridges" cli/harness_tools.py cattery/sandboxes/local/tools.py \
+      -name __pycache__ -prune -o -type f -print0 2>/dev/null |
+      LC_ALL=C sort -z | xargs -0 sha256sum
+  } | sha256sum
+}
+
+# has_programs: whether everything is still there that was installed last.
+has_programs() {
+  local program
+  [ -f "$TOOLS/.programs" ] || return 1
+  while IFS= read -r program; do
+    [ -e "$program" ] || return 1
+  done <"$TOOLS/.programs"
 }
 
 install_web_packages() {

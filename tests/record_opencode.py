@@ -32,11 +32,12 @@ from cattery.catalog import ModelFamily
 from cattery.errors import CatteryError
 from cattery.events.model import Answer, QuestionAsked
 from cattery.harnesses.opencode.client import OpencodeClient
-from cattery.harnesses.opencode.launch import VERSION, launch_opencode
+from cattery.harnesses.opencode.launch import launch_opencode
 from cattery.harnesses.opencode.translator import OpencodeTranslator
 from cattery.harnesses.port import HarnessEndpoint, LaunchInput
 from cattery.ids import HarnessMessageId, HarnessSessionId
 from cattery.jsontypes import Json, JsonObject
+from tests.harness_types import clone_registry
 
 QUIET_SECONDS = 1.2
 NOISE = {
@@ -152,7 +153,8 @@ class Opencode:
                 gateway_url=self.gateway,
                 gateway_token="token",
                 password=PASSWORD,
-            )
+            ),
+            version=clone_registry()["opencode"].version,
         )
         for folder in (self.workspace, self.home, self.root / "skills"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -221,7 +223,7 @@ class Recorder:
     def write(self, folder: Path) -> None:
         head: JsonObject = {
             "scenario": self.scenario.name,
-            "opencode": VERSION,
+            "opencode": clone_registry()["opencode"].version,
             "turns": [{"session": s, "message": m, "text": t} for s, m, t in self.turns],
         }
         lines = [self.opencode.mask(orjson.dumps(line)) for line in [head, *self.lines]]

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from cattery.harnesses.opencode.launch import VERSION
-from cattery.harnesses.port import HarnessType, Launch, LaunchInput
-from cattery.harnesses.registry import REGISTRY
+from cattery.harnesses.opencode.client import OpencodeClient
+from cattery.harnesses.opencode.translator import OpencodeTranslator, session_of
+from cattery.harnesses.port import HarnessType, Launch, LaunchInput, TransportKind
 
 SCRIPT = Path(__file__).with_name("scripted_harness.py")
 PROMPTS_FILE = "prompts.jsonl"
@@ -32,17 +32,15 @@ def launch_scripted(given: LaunchInput) -> Launch:
 
 
 def scripted_type() -> HarnessType:
-    opencode = REGISTRY["opencode"]
     return HarnessType(
         id="opencode",
         display_name="Scripted",
-        transport=opencode.transport,
-        version=VERSION,
-        npm_package=None,
+        transport=TransportKind.HTTP,
+        version="scripted",
         launch=launch_scripted,
-        client=opencode.client,
-        translator=opencode.translator,
-        session_of=opencode.session_of,
+        client=OpencodeClient,
+        translator=OpencodeTranslator,
+        session_of=session_of,
     )
 
 

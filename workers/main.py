@@ -10,9 +10,15 @@ import uvloop
 
 from cattery.db.engine import connect as connect_database
 from cattery.harnesses.port import HarnessType
-from cattery.harnesses.registry import REGISTRY
+from cattery.harnesses.registry import load_registry
 from cattery.logs import configure_logging
-from cattery.settings import DatabaseSettings, HomeSettings, SandboxSettings, TemporalSettings
+from cattery.settings import (
+    DatabaseSettings,
+    HarnessSettings,
+    HomeSettings,
+    SandboxSettings,
+    TemporalSettings,
+)
 from cattery.temporal.client import connect as connect_temporal
 from cattery.temporal.schedules import ensure_schedules, ensure_search_attributes
 from workers.process import WorkerParts, running_workers
@@ -23,10 +29,19 @@ from workers.settings import WorkerSettings
 log = structlog.get_logger(__name__)
 
 
-def run(registry: Mapping[str, HarnessType] = REGISTRY) -> None:
-    """Run a worker until SIGTERM or SIGINT. Settings come from the environment."""
+def run(registry: Mapping[str, HarnessType] | None = None) -> None:
+    """Run a worker until SIGTERM or SIGINT. Settings come from the environment.
+
+    Args:
+        registry: other harness types than those of the manifests.
+
+    Raises:
+        ManifestError: a manifest is wrong.
+    """
     home = HomeSettings()
     configure_logging(log_format=home.log_format, level=home.log_level)
+    if registry is None:
+        registry = load_registry(HarnessSettings())
     uvloop.run(_serve(home, registry))
 
 

@@ -11,6 +11,7 @@ from api.dependencies import (
     HarnessOwner,
     LifecyclesDep,
     ProjectAccess,
+    Registry,
     Runtime,
 )
 from api.follow_up import tell_lifecycles
@@ -19,7 +20,7 @@ from api.schemas.harnesses import Harness, HarnessCreate, HarnessLog, HarnessUpd
 from cattery.catalog import clean_model_id
 from cattery.db import harnesses
 from cattery.db.harnesses import HarnessRecord, NewHarness
-from cattery.harnesses.registry import DEFAULT_TYPE, transport_of
+from cattery.harnesses.registry import DEFAULT_TYPE, HarnessRegistry
 
 router = APIRouter(tags=["harnesses"])
 
@@ -27,11 +28,11 @@ MAX_LOG_LINES = 2_000
 
 
 @router.get("/projects/{project_id}/harnesses", responses=answers(401, 404))
-async def list_harnesses(access: ProjectAccess, database: Db) -> list[Harness]:
+async def list_harnesses(access: ProjectAccess, database: Db, registry: Registry) -> list[Harness]:
     """List a project's harnesses, newest first."""
     async with database.read() as session:
         found = await harnesses.list_harnesses(session, access.project_id, access.user.user_id)
-    return [_present(harness) for harness in found]
+    return [_present(harness, registry) for harness in found]
 
 
 @router.post(
@@ -40,11 +41,15 @@ async def list_harnesses(access: ProjectAccess, database: Db) -> list[Harness]:
     responses=answers(400, 401, 404),
 )
 async def create_harness(
-    access: ProjectAccess, wanted: HarnessCreate, database: Db, lifecycles: LifecyclesDep
+    access: ProjectAccess,
+    wanted: HarnessCreate,
+    database: Db,
+    lifecycles: LifecyclesDep,
+    registry: Registry,
 ) -> Harness:
     """Make a harness; its sandbox starts at once."""
     harness_type = DEFAULT_TYPE if wanted.type is None else wanted.type
-    transport_of(harness_type)
+    registry.require_known(harness_type)
     new = NewHarness(
         wanted.harness_name, clean_model_id(wanted.model), harness_type, wanted.env_vars or {}
     )
@@ -53,27 +58,31 @@ async def create_harness(
             session, access.project_id, access.user.user_id, new
         )
     await tell_lifecycles(lifecycles.start_sandbox(harness.harness_id))
-    return _present(harness)
+    return _present(harness, registry)
 
 
 @router.get("/harnesses/{harness_id}", responses=answers(401, 404))
-async def read_harness(access: HarnessAccess, database: Db) -> Harness:
+async def read_harness(access: HarnessAccess, database: Db, registry: Registry) -> Harness:
     """Read a harness and how its sandbox is."""
     async with database.read() as session:
         return _present(
-            await harnesses.get_harness(session, access.harness_id, access.user.user_id)
+            await harnesses.get_harness(session, access.harness_id, access.user.user_id),
+            registry,
         )
 
 
 @router.patch("/harnesses/{harness_id}", responses=answers(400, 401, 403, 404))
-async def rename_harness(access: HarnessOwner, change: HarnessUpdate, database: Db) -> Harness:
+async def rename_harness(
+    access: HarnessOwner, change: HarnessUpdate, database: Db, registry: Registry
+) -> Harness:
     """Give a harness another name."""
     async with database.write() as session:
         await harnesses.rename_harness(
             session, access.project_id, access.harness_id, change.harness_name
         )
         return _present(
-            await harnesses.get_harness(session, access.harness_id, access.user.user_id)
+            await harnesses.get_harness(session, access.harness_id, access.user.user_id),
+            registry,
         )
 
 
@@ -94,13 +103,15 @@ async def delete_harness(access: HarnessOwner, database: Db, lifecycles: Lifecyc
     status_code=status.HTTP_202_ACCEPTED,
     responses=answers(401, 404),
 )
-async def start_sandbox(access: HarnessAccess, database: Db, lifecycles: LifecyclesDep) -> Harness:
+async def start_sandbox(
+    access: HarnessAccess, database: Db, lifecycles: LifecyclesDep, registry: Registry
+) -> Harness:
     """Start the sandbox (again), also after a failure; nothing happens where it runs."""
     async with database.write() as session:
         await harnesses.note_start_requested(session, access.project_id, access.harness_id)
         harness = await harnesses.get_harness(session, access.harness_id, access.user.user_id)
     await tell_lifecycles(lifecycles.start_sandbox(access.harness_id))
-    return _present(harness)
+    return _present(harness, registry)
 
 
 @router.delete(
@@ -123,5 +134,6 @@ async def read_harness_log(
     return HarnessLog(log=await runtime.read_log(access.harness_id, lines=lines))
 
 
-def _present(harness: HarnessRecord) -> Harness:
-    return Harness.model_validate(asdict(harness) | {"transport_kind": transport_of(harness.type)})
+def _present(harness: HarnessRecord, registry: HarnessRegistry) -> Harness:
+    kind = registry.transport_of(harness.type)
+    return Harness.model_validate(asdict(harness) | {"transport_kind": kind})

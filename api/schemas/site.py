@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from cattery.catalog import ModelFamily
 from cattery.harnesses.port import TransportKind
 
 
@@ -15,13 +16,21 @@ class Isolation(BaseModel):
 
 
 class HarnessTypeOffer(BaseModel):
-    """A harness type; `reason` says why it is not available."""
+    """A harness type as its manifest tells of it.
+
+    `families` are those of the models that it can be given, `capabilities` what a session of it
+    offers beyond text and tools; `reason` says why it is not available.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
     id: str
     display_name: str
+    description: str
     transport_kind: TransportKind
+    version: str
+    families: list[ModelFamily]
+    capabilities: list[str]
     available: bool
     reason: str | None
 

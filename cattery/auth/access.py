@@ -12,7 +12,7 @@ from cattery.db.engine import Database
 from cattery.db.projects import Role
 from cattery.errors import BadRequestError, ForbiddenError, NotFoundError
 from cattery.harnesses.port import TransportKind
-from cattery.harnesses.registry import transport_of
+from cattery.harnesses.registry import HarnessRegistry
 from cattery.ids import AuthSessionId, HarnessId, ProjectId, SessionId, UserId, parse_id
 
 
@@ -56,16 +56,12 @@ class HarnessGrant(ProjectGrant):
 
 @dataclass(frozen=True, slots=True)
 class SessionGrant(ProjectGrant):
-    """Leave to use a session."""
+    """Leave to use a session; `transport` is how the platform talks to its harness."""
 
     session_id: SessionId
     harness_id: HarnessId
     harness_type: str
-
-    @property
-    def transport(self) -> TransportKind:
-        """How the platform talks to the session's harness."""
-        return transport_of(self.harness_type)
+    transport: TransportKind
 
     def require_chat(self) -> None:
         """Refuse sessions of terminal harnesses, which have no messages."""
@@ -112,7 +108,9 @@ async def grant_harness(
     )
 
 
-async def grant_session(database: Database, user: Caller, session_id: str) -> SessionGrant:
+async def grant_session(
+    database: Database, registry: HarnessRegistry, user: Caller, session_id: str
+) -> SessionGrant:
     """Look up a session on behalf of a caller.
 
     Raises:
@@ -131,6 +129,7 @@ async def grant_session(database: Database, user: Caller, session_id: str) -> Se
         found.session_id,
         found.harness_id,
         found.harness_type,
+        registry.transport_of(found.harness_type),
     )
 
 

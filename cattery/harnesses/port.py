@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from cattery.catalog import ModelFamily
+from cattery.errors import HarnessError
 from cattery.events.model import Answer, QuestionAsked, Translated
 from cattery.ids import HarnessMessageId, HarnessSessionId
 from cattery.jsontypes import JsonObject
@@ -154,14 +155,20 @@ class Launch:
     links: Mapping[str, str]
 
 
+def refuse_turns(session: HarnessSessionId, message: HarnessMessageId) -> Translator:
+    """Stand where a translator is asked for a harness that has no turns, such as a terminal.
+
+    Raises:
+        HarnessError: always.
+    """
+    raise HarnessError(f"The session {session} belongs to a terminal, which takes no {message}.")
+
+
 @dataclass(frozen=True, slots=True)
-class HarnessType:
-    """One kind of harness, everything the platform knows about it.
+class Implementation:
+    """The code behind a harness's manifest: what its module's function `implement` returns.
 
     Attributes:
-        id: the contract's `type`.
-        version: the pinned release that is installed and that recordings were made with.
-        npm_package: what the local installer installs (`name`), `None` where not from npm.
         launch: pure function from `LaunchInput`.
         client: makes a client for an endpoint.
         translator: makes a translator for one turn of a harness session; gets the message id
@@ -170,12 +177,39 @@ class HarnessType:
             belongs to none or to all. Frames of a session that a turn watches go to it alone.
     """
 
+    launch: Callable[[LaunchInput], Launch]
+    client: Callable[[HarnessEndpoint], HarnessClient]
+    translator: Callable[[HarnessSessionId, HarnessMessageId], Translator] = refuse_turns
+    session_of: Callable[[HarnessFrame], HarnessSessionId | None] = lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessType:
+    """One kind of harness that can run: facts of its manifest, parts of its implementation.
+
+    Attributes:
+        id: the contract's `type`.
+        version: the pinned release that is installed and that recordings were made with.
+        launch, client, translator, session_of: see `Implementation`.
+        program: the installed program beneath the tools folder, which local sandboxes need;
+            `None` where there is nothing to look for.
+        image: of its sandboxes in a cluster, without `cattery-`, registry and tag; `None` is `id`.
+        needs_memory_bytes: what the harness itself needs at least.
+    """
+
     id: str
     display_name: str
     transport: TransportKind
     version: str
-    npm_package: str | None
     launch: Callable[[LaunchInput], Launch]
     client: Callable[[HarnessEndpoint], HarnessClient]
-    translator: Callable[[HarnessSessionId, HarnessMessageId], Translator]
+    translator: Callable[[HarnessSessionId, HarnessMessageId], Translator] = refuse_turns
     session_of: Callable[[HarnessFrame], HarnessSessionId | None] = lambda _: None
+    program: str | None = None
+    image: str | None = None
+    needs_memory_bytes: int = 0
+
+    @property
+    def image_name(self) -> str:
+        """The image's name, without `cattery-`, registry and tag."""
+        return self.image or self.id

@@ -12,10 +12,10 @@ from api.app import create_app
 from api.site import SiteFacts, describe_harness_types
 from cattery.db.engine import Database, connect
 from cattery.events.hub import StreamHub
-from cattery.harnesses.registry import REGISTRY
 from cattery.sandboxes.factory import create_local_runtime
 from cattery.settings import ApiSettings, DatabaseSettings, HomeSettings, SandboxSettings
 from tests.api.site import SECRET, Person, RecordedLifecycles, Site, cheap_passwords
+from tests.harness_types import clone_registry
 
 type BuildApp = Callable[..., FastAPI]
 
@@ -35,10 +35,10 @@ async def build_app(
     home = tmp_path_factory.mktemp("home")
     hub = StreamHub(database_url)
     await hub.start()
-    runtime = create_local_runtime(HomeSettings(home=home), SandboxSettings(), REGISTRY)
+    runtime = create_local_runtime(HomeSettings(home=home), SandboxSettings(), clone_registry())
     facts = SiteFacts(
         version="1.2.3",
-        harness_types=describe_harness_types(),
+        harness_types=describe_harness_types(clone_registry(), tools=None),
         demo_model=True,
         demo_hint="No model is configured.",
     )
@@ -54,6 +54,7 @@ async def build_app(
         return create_app(
             ApiSettings.model_validate({"jwt_secret": SECRET, **settings}),
             facts,
+            clone_registry(),
             database,
             runtime,
             lifecycles or RecordedLifecycles(),

@@ -16,10 +16,10 @@ from api.main import quieten_server
 from api.site import SiteFacts
 from cattery.db.engine import connect
 from cattery.events.hub import StreamHub
-from cattery.harnesses.registry import REGISTRY
 from cattery.sandboxes.factory import create_local_runtime
 from cattery.settings import ApiSettings, DatabaseSettings, HomeSettings, SandboxSettings
 from tests.api.site import SECRET, RecordedLifecycles, Site, cheap_passwords
+from tests.harness_types import clone_registry
 
 
 @dataclass
@@ -54,10 +54,11 @@ def serving(database_url: str, home: Path) -> Iterator[LiveSite]:
         database = connect(DatabaseSettings(url=SecretStr(database_url)))
         hub = StreamHub(database_url)
         await hub.start()
-        runtime = create_local_runtime(HomeSettings(home=home), SandboxSettings(), REGISTRY)
+        runtime = create_local_runtime(HomeSettings(home=home), SandboxSettings(), clone_registry())
         app = create_app(
             ApiSettings(jwt_secret=SecretStr(SECRET), login_burst=10_000),
             SiteFacts("1.2.3", ()),
+            clone_registry(),
             database,
             runtime,
             lifecycles,

@@ -33,7 +33,6 @@ from cattery.db.engine import Database, connect
 from cattery.db.migrate import upgrade
 from cattery.db.states import HarnessStatus
 from cattery.errors import SandboxError
-from cattery.harnesses.registry import REGISTRY
 from cattery.ids import HarnessId, ProjectId, UserId, new_id
 from cattery.jsontypes import Json, JsonObject
 from cattery.sandboxes.kubernetes.api import ClusterApi
@@ -51,6 +50,7 @@ from cattery.settings import DatabaseSettings, KubernetesSettings, SandboxSettin
 from cattery.temporal.schedules import ensure_search_attributes
 from tests.bench import scale
 from tests.bench.tables import describe_run, quantile
+from tests.harness_types import clone_registry
 from tests.postgres_server import running_postgres
 from tests.processes import running_temporal
 from workers.process import WorkerParts, running_workers
@@ -147,7 +147,7 @@ class Bench:
             password="bench-password",
         )
         launching = Launching(self.settings, SandboxSettings())
-        return launching.plan_harness(spec, REGISTRY["opencode"], None), spec
+        return launching.plan_harness(spec, clone_registry()["opencode"], None), spec
 
 
 async def run_round(bench: Bench) -> None:
@@ -180,7 +180,7 @@ async def run_round(bench: Bench) -> None:
 
 async def _run_bare(bench: Bench) -> None:
     wanted, spec = bench.plan_bare()
-    probe = probe_harness(REGISTRY["opencode"], spec.password)
+    probe = probe_harness(clone_registry()["opencode"], spec.password)
 
     async def answers() -> None:
         await bench.wait_until_ready(wanted.name)
@@ -246,13 +246,18 @@ async def running_bench() -> AsyncIterator[Bench]:
         product.calls = Counter()
         stack.push_async_callback(bare.close)
         runtime = KubernetesRuntime(
-            product, ClusterState(product), settings, SandboxSettings(), REGISTRY, _unchecked
+            product,
+            ClusterState(product),
+            settings,
+            SandboxSettings(),
+            clone_registry(),
+            _unchecked,
         )
         stack.push_async_callback(runtime.close)
         state = ClusterState(bare)
         await state.start()
         stack.push_async_callback(state.stop)
-        parts = WorkerParts(temporal.client, database, runtime, REGISTRY, GATEWAY)
+        parts = WorkerParts(temporal.client, database, runtime, clone_registry(), GATEWAY)
         await stack.enter_async_context(running_workers(parts, WorkerSettings()))
         async with database.write() as rows:
             owner = (await users.create_user(rows, OWNER, "x", is_admin=True)).user_id

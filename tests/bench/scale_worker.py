@@ -13,10 +13,10 @@ from typing import override
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from cattery.harnesses.opencode.client import OpencodeClient
-from cattery.harnesses.registry import REGISTRY
 from cattery.sandboxes.kubernetes import api
 from cattery.sandboxes.kubernetes.failures import Attempt
 from cattery.sandboxes.kubernetes.kinds import Kind
+from tests.harness_types import clone_registry
 from workers.main import run
 
 CALLS: Counter[str] = Counter()
@@ -41,6 +41,6 @@ class SilentClient(OpencodeClient):
 
 if __name__ == "__main__":
     api.ClusterApi = CountingApi  # type: ignore[misc]
-    kwok = dataclasses.replace(REGISTRY["opencode"], client=SilentClient)
+    kwok = dataclasses.replace(clone_registry()["opencode"], client=SilentClient)
     run({"opencode": kwok})
     Path(sys.argv[1]).write_text("\n".join(f"{count} {call}" for call, count in CALLS.items()))

@@ -165,6 +165,7 @@ def make_sandbox(deployed: Deployed) -> dict[str, Any]:
             harness_id=harness,
             project_id=ProjectId(uuid4()),
             harness_type="opencode",
+            image="opencode",
             generation=1,
             launch=f"cattery-opencode-{harness}-0badcafe",
             argv=("true",),

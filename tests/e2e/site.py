@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil
 
+from cattery.settings import HomeSettings
+from cli.harness_checks import require_harnesses
 from cli.home import default_tools_folder, default_web_dist
-from cli.preflight import find_opencode
 
 COMMAND = [sys.executable, "-P", "-m", "cli.main"]
 UPLOAD_LIMIT = 20 * 1024 * 1024
@@ -141,7 +142,7 @@ def _environment(home: Path, port: int) -> dict[str, str]:
         AssertionError: the web UI is not built.
     """
     tools = Path(os.environ.get("CATTERY_TOOLS") or default_tools_folder() or "")
-    find_opencode(tools)
+    require_harnesses(HomeSettings(tools=tools))
     web = os.environ.get("CATTERY_WEB_DIST") or default_web_dist()
     assert web, "The web UI is not built. Run `scripts/install.sh web`, then the tests again."
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}

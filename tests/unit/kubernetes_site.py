@@ -80,7 +80,6 @@ def quiet_type() -> HarnessType:
         display_name="Toy",
         transport=TransportKind.HTTP,
         version="1",
-        npm_package=None,
         launch=launch,
         client=QuietClient,
         translator=no_translator,

@@ -85,7 +85,6 @@ def toy_type(python: str) -> HarnessType:
         display_name="Toy",
         transport=TransportKind.HTTP,
         version="1",
-        npm_package=None,
         launch=launch,
         client=ToyClient,
         translator=no_translator,

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from cattery.settings import HomeSettings
 from cli.configuration import UpSettings, read_settings
 from cli.errors import AlreadyRunningError, CommandError
+from cli.harness_checks import require_harnesses
 from cli.home import Home
 from cli.ports import choose_ports, is_free, read_ports
-from cli.preflight import find_opencode, require_node, require_port
+from cli.preflight import require_node, require_port
 from cli.running import RunRecord, UpLock, find_supervisor
 
 
@@ -136,9 +138,18 @@ def test_a_second_lock_says_who_holds_the_first(home: Home) -> None:
     )
 
 
-def test_a_missing_opencode_is_said_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match=r"opencode is not installed in .*make install"):
-        find_opencode(tmp_path)
+def test_that_no_harness_is_installed_is_said_with_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"No harness is installed in .*make install"):
+        require_harnesses(HomeSettings(tools=tmp_path))
+
+
+def test_a_harness_that_is_not_installed_is_only_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CATTERY_HARNESS_TYPES", "opencode")
+    (tmp_path / "opencode/node_modules/.bin").mkdir(parents=True)
+    (tmp_path / "opencode/node_modules/.bin/opencode").touch()
+    assert require_harnesses(HomeSettings(tools=tmp_path)) == []
 
 
 def test_a_missing_node_is_said_with_the_remedy(

@@ -15,12 +15,12 @@ import pytest
 import yaml
 
 from api.site import SiteSettings
-from cattery.harnesses.registry import REGISTRY
 from cattery.sandboxes.names import COMPONENT_LABEL, HARNESS_LABEL, PROJECT_LABEL, Component
 from cattery.settings import (
     ApiSettings,
     DatabaseSettings,
     GatewaySettings,
+    HarnessSettings,
     HomeSettings,
     KubernetesSettings,
     SandboxSettings,
@@ -28,6 +28,7 @@ from cattery.settings import (
 )
 from cli.configuration import FirstAdminSettings
 from cli.environment import names_of
+from tests.harness_types import clone_registry
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "k8s/base"
@@ -187,7 +188,7 @@ def test_both_namespaces_hold_pods_to_the_restricted_standard(namespace: str) ->
 def test_every_setting_in_a_manifest_is_one_that_cattery_reads(folder: Path) -> None:
     known = names_of(
         *(ApiSettings, DatabaseSettings, GatewaySettings, HomeSettings),
-        *(SandboxSettings, TemporalSettings, SiteSettings, FirstAdminSettings),
+        *(HarnessSettings, SandboxSettings, TemporalSettings, SiteSettings, FirstAdminSettings),
     )
     kubernetes = {f"CATTERY_K8S_{name.upper()}" for name in KubernetesSettings.model_fields}
     known |= {*kubernetes, "K8S_NAMESPACE"}
@@ -243,8 +244,8 @@ def test_an_image_starts_from_known_ones_and_runs_as_nobody_special(name: str) -
 
 
 def test_every_harness_that_can_be_started_has_an_image() -> None:
-    for name in REGISTRY:
-        assert (ROOT / "harness_images" / name / "Dockerfile").exists()
+    for harness in clone_registry().values():
+        assert (ROOT / "harness_images" / harness.image_name / "Dockerfile").exists()
 
 
 def test_the_file_managers_image_holds_what_it_imports() -> None:

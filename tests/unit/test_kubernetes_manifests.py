@@ -73,6 +73,7 @@ def sandbox(settings: KubernetesSettings, memory_bytes: int = 4 * 1024**3) -> Js
             harness_id=HARNESS,
             project_id=PROJECT,
             harness_type="opencode",
+            image="opencode",
             generation=3,
             launch=f"{NAME}-0badcafe",
             argv=("/opt/cattery/opencode/node_modules/.bin/opencode", "serve"),

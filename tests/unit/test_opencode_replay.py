@@ -12,11 +12,12 @@ import pytest
 
 from cattery.events.ledger import Ledger
 from cattery.events.model import EventType, NewEvent, Translated, TurnEnded, UnknownFrame
-from cattery.harnesses.opencode.launch import VERSION
 from cattery.harnesses.opencode.translator import OpencodeTranslator, session_of
 from cattery.ids import HarnessMessageId, HarnessSessionId
 from cattery.jsontypes import Json, JsonObject
+from tests.harness_types import clone_registry
 
+VERSION = clone_registry()["opencode"].version
 RECORDINGS = Path(__file__).parent.parent / "recordings" / "opencode" / VERSION
 NAMES = sorted(path.stem for path in RECORDINGS.glob("*.jsonl"))
 EXPECTED = json.loads((RECORDINGS / "transcripts.json").read_bytes())

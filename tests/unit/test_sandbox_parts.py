@@ -15,7 +15,6 @@ from cattery.sandboxes.environment import build_environment, find_secrets, is_re
 from cattery.sandboxes.factory import create_local_runtime
 from cattery.sandboxes.local.confinement import probe_confinement
 from cattery.sandboxes.local.ports import choose_port, tells_of_taken_port
-from cattery.sandboxes.local.tools import plan_installation
 from cattery.sandboxes.port import SandboxState
 from cattery.sandboxes.supervisor import processes
 from cattery.sandboxes.supervisor.home import lay_out_file, lay_out_link
@@ -227,30 +226,6 @@ def test_chosen_ports_are_free_and_below_those_of_outgoing_connections() -> None
 def test_a_taken_port_is_known_by_what_harnesses_say_of_it(log: str) -> None:
     assert tells_of_taken_port(log)
     assert not tells_of_taken_port("TypeError: undefined is not a function")
-
-
-def test_an_installation_is_current_only_once_it_was_finished(tmp_path: Path) -> None:
-    plan = plan_installation("opencode", images=IMAGES, tools=tmp_path)
-    assert plan.command[:2] == ("npm", "ci")
-    seen = [plan.is_current]
-    plan.prepare()
-    binary = plan.folder / "node_modules" / "opencode-linux-x64" / "bin" / "opencode"
-    binary.parent.mkdir(parents=True)
-    (plan.folder / "node_modules" / ".bin").mkdir()
-    binary.write_text("#!/bin/sh\necho 1.2.3\n")
-    binary.chmod(0o755)
-    seen.append(plan.is_current)
-    plan.finish()
-    seen.append(plan.is_current)
-    assert plan.read_version() == "1.2.3"
-    plan.prepare()
-    seen.append(plan.is_current)
-    assert seen == [False, False, True, False]
-
-
-def test_a_harness_that_is_not_pinned_cannot_be_installed(tmp_path: Path) -> None:
-    with pytest.raises(SandboxSetupError, match="abacus is not pinned"):
-        plan_installation("abacus", images=IMAGES, tools=tmp_path)
 
 
 def test_descendants_are_found_whichever_way_the_kernel_tells_of_them(

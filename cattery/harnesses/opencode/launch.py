@@ -14,8 +14,6 @@ from cattery.catalog import ModelFamily
 from cattery.harnesses.port import Launch, LaunchInput
 from cattery.jsontypes import JsonObject
 
-VERSION: Final = "1.18.33"
-NPM_PACKAGE: Final = "opencode-ai"
 USERNAME: Final = "opencode"
 """The user of opencode's basic authentication."""
 
@@ -30,7 +28,7 @@ _LIMITS: Final[dict[ModelFamily, JsonObject]] = {
 """Without limits opencode never compacts a long session, and cuts answers at 4,096 tokens."""
 
 
-def launch_opencode(given: LaunchInput) -> Launch:
+def launch_opencode(given: LaunchInput, *, version: str) -> Launch:
     """Build the command, environment and files that start `opencode serve`."""
     return Launch(
         argv=(
@@ -43,7 +41,7 @@ def launch_opencode(given: LaunchInput) -> Launch:
             str(given.port),
         ),
         env=_home(given) | _switches() | _credentials(given) | _contract(given),
-        files=_plugin_lock(),
+        files=_plugin_lock(version),
         links={".agents/skills": given.skills},
     )
 
@@ -139,14 +137,14 @@ def _sdk_of(given: LaunchInput) -> str:
     return "@ai-sdk/openai" if _OPENAI_OWN.match(given.model) else "@ai-sdk/openai-compatible"
 
 
-def _plugin_lock() -> dict[str, str]:
+def _plugin_lock(version: str) -> dict[str, str]:
     """Make opencode believe that its plugin package is installed in its configuration folder.
 
     It installs `@opencode-ai/plugin` from the registry in the background unless `node_modules` is
     there and the lock file names the package. No switch turns that off. Only a person's own
     plugins in TypeScript need the package.
     """
-    wanted: JsonObject = {"dependencies": {"@opencode-ai/plugin": VERSION}}
+    wanted: JsonObject = {"dependencies": {"@opencode-ai/plugin": version}}
     lock: JsonObject = {"lockfileVersion": 3, "requires": True, "packages": {"": wanted}}
     folder = ".config/opencode"
     return {

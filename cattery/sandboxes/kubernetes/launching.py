@@ -83,6 +83,7 @@ class Launching:
                     harness_id=spec.harness_id,
                     project_id=spec.project_id,
                     harness_type=spec.harness_type,
+                    image=harness.image_name,
                     generation=spec.generation,
                     launch=secret,
                     argv=launch.argv,

@@ -77,6 +77,7 @@ class SandboxManifest:
     """What a harness's sandbox is built from.
 
     Attributes:
+        image: name of its image, without `cattery-`, registry and tag.
         generation: which start it is for.
         launch: name of the launch secret of that start.
         argv: the harness's command.
@@ -88,6 +89,7 @@ class SandboxManifest:
     harness_id: HarnessId
     project_id: ProjectId
     harness_type: str
+    image: str
     generation: int
     launch: str
     argv: tuple[str, ...]
@@ -107,7 +109,7 @@ def build_sandbox(manifest: SandboxManifest) -> JsonObject:
     claim = name_workspace(manifest.project_id)
     home = f"homes/{manifest.harness_id}"
     pod = Pod(
-        image=manifest.harness_type,
+        image=manifest.image,
         command=manifest.argv,
         env=(),
         port=HARNESS_PORT,

@@ -14,6 +14,7 @@ import structlog
 from cattery.clock import utc_now
 from cattery.errors import SandboxSetupError, SandboxWaitingError
 from cattery.harnesses.port import HarnessEndpoint, HarnessType
+from cattery.harnesses.registry import require_runnable
 from cattery.ids import HarnessId, ProjectId
 from cattery.logs import redact
 from cattery.sandboxes.factory import NetworkGate
@@ -111,9 +112,7 @@ class KubernetesRuntime:
             SandboxSetupError: it cannot start as things stand.
             SandboxWaitingError: there is no room for it; call again later.
         """
-        harness = self._registry.get(spec.harness_type)
-        if harness is None:
-            raise SandboxSetupError(f"There is no harness of the type {spec.harness_type!r}.")
+        harness = require_runnable(self._registry, spec.harness_type)
         await self._require_network()
         await self._ready()
         gateway = await find_gateway(spec.gateway_url)

@@ -10,6 +10,7 @@ import structlog
 from cattery.clock import utc_now
 from cattery.errors import HarnessError, SandboxError, SandboxSetupError
 from cattery.harnesses.port import HarnessEndpoint, HarnessType
+from cattery.harnesses.registry import require_runnable
 from cattery.ids import HarnessId
 from cattery.sandboxes.local.confinement import write_identity
 from cattery.sandboxes.local.layout import Layout, make_private
@@ -72,9 +73,8 @@ class Starter:
             SandboxError: it could not be started, or did not answer in time.
             SandboxSetupError: it cannot start at all as things stand.
         """
-        harness = self._registry.get(spec.harness_type)
-        if harness is None:
-            raise SandboxSetupError(f"There is no harness of the type {spec.harness_type!r}.")
+        harness = require_runnable(self._registry, spec.harness_type)
+        self._require_installed(harness)
         sandbox = LocalSandbox(self._layout.sandbox(spec.harness_id))
         async with _reported(report, StepName.WORKSPACE):
             await asyncio.to_thread(self._make_folders, spec, sandbox)
@@ -91,6 +91,14 @@ class Starter:
                 _log.info("sandbox_port_was_taken", sandbox=record.name, port=record.port)
         raise SandboxError(
             f"{harness.display_name} found its port taken {_PORT_TRIES} times. Try again."
+        )
+
+    def _require_installed(self, harness: HarnessType) -> None:
+        if harness.program is None or (self._layout.tools / harness.program).exists():
+            return
+        raise SandboxSetupError(
+            f"{harness.display_name} is not installed in {self._layout.tools}. Run `make install` "
+            "on the machine of this site, then start the sandbox again."
         )
 
     def _make_folders(self, spec: SandboxSpec, sandbox: LocalSandbox) -> None:
