@@ -54,7 +54,7 @@ web: ## Build the web UI into web/dist
 ##@ Kubernetes
 
 .PHONY: images kind-up kind-down
-images: ## Build the images of sandboxes, file manager and Cattery (TAG=, REGISTRY=)
+images: ## Build the images of harnesses, file manager and Cattery (TAG=, REGISTRY=)
 	@scripts/images.sh
 
 kind-up: ## Make a cluster with kind and run Cattery in it (needs docker, kind, kubectl)

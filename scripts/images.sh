@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds Cattery's images from this clone; `make images` calls it. Prints their names and sizes.
 #
-#   scripts/images.sh [NAME...]    opencode, filemgr and server, or those that are named
+#   scripts/images.sh [NAME...]    those of all harnesses, filemgr and server; or those that are named
+#   scripts/images.sh --list       print the names of all, and do nothing
 #   scripts/images.sh --tag        print the tag that they would get, and do nothing
 #
 #   TAG=…          tag of all of them; without it `git describe`
@@ -16,23 +17,40 @@ fail() { say "$*"; exit 1; }
 
 main() {
   local names=("$@") name image tag started
-  [ "${#names[@]}" -gt 0 ] || names=(opencode filemgr server)
+  [ "${#names[@]}" -gt 0 ] || mapfile -t names < <(list_images)
   tag="${TAG:-$(describe)}"
-  if [ "${names[0]}" = --tag ]; then
-    echo "$tag"
-    return
-  fi
+  case "${names[0]}" in
+    --tag) echo "$tag"; return ;;
+    --list) list_images; return ;;
+  esac
   if [ -z "${IMAGE_BUILD:-}" ] && ! docker version >/dev/null 2>&1; then
     fail "docker is not installed, or its engine cannot be reached. Install and start it, or name another builder: IMAGE_BUILD=/path/to/image make images"
   fi
   for name in "${names[@]}"; do
-    [ -f "harness_images/$name/Dockerfile" ] || fail "there is no image named $name; they are opencode, filemgr and server"
+    [ -f "harness_images/$name/Dockerfile" ] || fail "there is no image named $name; they are $(list_images | xargs)"
     image="${REGISTRY:-}cattery-$name:$tag"
     started=$SECONDS
     say "building $image"
     build "$image" "harness_images/$name/Dockerfile" "$tag"
     printf '%-60s %8s   %d s\n' "$image" "$(size_of "$image")" "$((SECONDS - started))"
   done
+}
+
+# list_images: what the manifests of harnesses name (CATTERY_HARNESS_TYPES narrows them), and our own.
+list_images() {
+  local manifest name image
+  for manifest in harness_images/*/harness.toml; do
+    name="$(basename "$(dirname "$manifest")")"
+    if grep -q '^planned = true' "$manifest" || ! is_offered "$name"; then continue; fi
+    image="$(sed -n 's/^image = "\(.*\)"$/\1/p; s/^shares = "\(.*\)"$/\1/p' "$manifest" | head -n 1)"
+    echo "${image:-$name}"
+  done | LC_ALL=C sort -u
+  printf '%s\n' filemgr server
+}
+
+is_offered() {
+  local types="${CATTERY_HARNESS_TYPES:-}"
+  [ -z "${types// }" ] || [[ ",${types// }," == *",$1,"* ]]
 }
 
 # describe: the version of this clone, as a tag may be spelt.
@@ -44,7 +62,7 @@ build() { # IMAGE FILE VERSION
   if [ -n "${IMAGE_BUILD:-}" ]; then
     "$IMAGE_BUILD" build -t "$1" . -f "$2" --build-arg "VERSION=$3" >&2 || fail "$1 did not build"
   else
-    # opencode's package is a program for Linux on x86-64.
+    # The pinned packages of harnesses are programs for Linux on x86-64.
     docker build --platform linux/amd64 --tag "$1" --file "$2" --build-arg "VERSION=$3" . >&2 || fail "$1 did not build"
   fi
 }

@@ -71,7 +71,7 @@ END
   scripts/images.sh
   say "loading the images into the cluster"
   local image
-  for image in opencode filemgr server; do
+  for image in $(scripts/images.sh --list); do
     kind load docker-image --name "$cluster" "cattery-$image:$TAG"
   done
   RESTART=1 scripts/deploy.sh "$OVERLAY"

@@ -35,9 +35,10 @@ from cattery.harnesses.opencode.client import OpencodeClient
 from cattery.harnesses.opencode.launch import launch_opencode
 from cattery.harnesses.opencode.translator import OpencodeTranslator
 from cattery.harnesses.port import HarnessEndpoint, LaunchInput
+from cattery.harnesses.registry import load_registry
 from cattery.ids import HarnessMessageId, HarnessSessionId
 from cattery.jsontypes import Json, JsonObject
-from tests.harness_types import clone_registry
+from cattery.settings import HarnessSettings
 
 QUIET_SECONDS = 1.2
 NOISE = {
@@ -136,6 +137,10 @@ class Opencode:
         return self.root / "workspace"
 
     @property
+    def version(self) -> str:
+        return load_registry(HarnessSettings())["opencode"].version
+
+    @property
     def home(self) -> Path:
         return self.root / "home"
 
@@ -154,7 +159,7 @@ class Opencode:
                 gateway_token="token",
                 password=PASSWORD,
             ),
-            version=clone_registry()["opencode"].version,
+            version=self.version,
         )
         for folder in (self.workspace, self.home, self.root / "skills"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -223,7 +228,7 @@ class Recorder:
     def write(self, folder: Path) -> None:
         head: JsonObject = {
             "scenario": self.scenario.name,
-            "opencode": clone_registry()["opencode"].version,
+            "opencode": self.opencode.version,
             "turns": [{"session": s, "message": m, "text": t} for s, m, t in self.turns],
         }
         lines = [self.opencode.mask(orjson.dumps(line)) for line in [head, *self.lines]]

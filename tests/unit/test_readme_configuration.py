@@ -12,6 +12,7 @@ from cattery.settings import (
     ApiSettings,
     DatabaseSettings,
     GatewaySettings,
+    HarnessSettings,
     HomeSettings,
     KubernetesSettings,
     SandboxSettings,
@@ -24,6 +25,7 @@ from workers.settings import WorkerSettings
 README = Path(__file__).parents[2] / "README.md"
 CLASSES: tuple[type[BaseSettings], ...] = (
     HomeSettings,
+    HarnessSettings,
     DatabaseSettings,
     TemporalSettings,
     ApiSettings,

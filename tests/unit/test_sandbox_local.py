@@ -250,6 +250,18 @@ async def test_a_harness_that_is_not_installed_is_said_to_be_missing(site: Site)
         await site.start(make_spec())
 
 
+async def test_a_harness_whose_manifest_names_a_missing_program_does_not_start(site: Site) -> None:
+    site.harness = replace(site.harness, program="toy/venv/bin/python")
+    with pytest.raises(SandboxSetupError, match=r"Toy is not installed in .*make install"):
+        await site.start(make_spec())
+
+
+async def test_a_harness_that_needs_more_memory_than_there_is_does_not_start(site: Site) -> None:
+    site.harness = replace(site.harness, needs_memory_bytes=8 * 1024**3)
+    with pytest.raises(SandboxSetupError, match="Toy alone needs 8192 MiB .* get 4096"):
+        await site.start(make_spec())
+
+
 async def test_a_sandbox_whose_folder_was_deleted_ends_by_itself(site: Site) -> None:
     spec = make_spec()
     await site.start(spec)
