@@ -14,6 +14,11 @@ class ModelFamily(StrEnum):
     ANTHROPIC = "anthropic"
     OPENAI = "openai"
 
+    @property
+    def label(self) -> str:
+        """The family's name for people."""
+        return {ModelFamily.ANTHROPIC: "Anthropic", ModelFamily.OPENAI: "OpenAI"}[self]
+
 
 @dataclass(frozen=True, slots=True)
 class Model:

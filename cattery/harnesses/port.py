@@ -194,6 +194,7 @@ class HarnessType:
         program: the installed program beneath the tools folder, which local sandboxes need;
             `None` where there is nothing to look for.
         image: of its sandboxes in a cluster, without `cattery-`, registry and tag; `None` is `id`.
+        families: those of the models that it can be given.
         needs_memory_bytes: what the harness itself needs at least.
     """
 
@@ -207,6 +208,7 @@ class HarnessType:
     session_of: Callable[[HarnessFrame], HarnessSessionId | None] = lambda _: None
     program: str | None = None
     image: str | None = None
+    families: tuple[ModelFamily, ...] = tuple(ModelFamily)
     needs_memory_bytes: int = 0
 
     @property

@@ -151,6 +151,7 @@ def _join(manifest: Manifest, folder: Path) -> HarnessType:
         session_of=parts.session_of,
         program=manifest.install.program,
         image=manifest.image_name,
+        families=manifest.models.families,
         needs_memory_bytes=manifest.limits.memory_mib * 1024**2,
     )
 

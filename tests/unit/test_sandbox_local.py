@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from cattery.catalog import ModelFamily
 from cattery.errors import SandboxError, SandboxSetupError
 from cattery.sandboxes.local import starter
 from cattery.sandboxes.local.confinement import Confinement
@@ -258,8 +259,19 @@ async def test_a_harness_whose_manifest_names_a_missing_program_does_not_start(s
 
 async def test_a_harness_that_needs_more_memory_than_there_is_does_not_start(site: Site) -> None:
     site.harness = replace(site.harness, needs_memory_bytes=8 * 1024**3)
-    with pytest.raises(SandboxSetupError, match="Toy alone needs 8192 MiB .* get 4096"):
+    with pytest.raises(SandboxSetupError, match=r"Toy alone needs 8192 MiB .* get 4096"):
         await site.start(make_spec())
+
+
+async def test_a_model_that_the_harness_does_not_speak_to_is_said_at_the_start(site: Site) -> None:
+    site.harness = replace(site.harness, families=(ModelFamily.OPENAI,))
+    spec = replace(make_spec(), model="claude-sonnet-4-6")
+    with pytest.raises(SandboxSetupError) as raised:
+        await site.start(spec)
+    assert raised.value.message == (
+        "Toy speaks to OpenAI models only, and claude-sonnet-4-6 is one of Anthropic's. Make "
+        "another harness, with a model that fits or of another type."
+    )
 
 
 async def test_a_sandbox_whose_folder_was_deleted_ends_by_itself(site: Site) -> None:

@@ -38,7 +38,7 @@ from cattery.sandboxes.names import (
     name_sandbox,
     name_workspace,
 )
-from cattery.sandboxes.needs import require_memory
+from cattery.sandboxes.needs import require_needs
 from cattery.sandboxes.port import FileManagerSpec, SandboxSpec
 from cattery.settings import KubernetesSettings, SandboxSettings
 
@@ -69,9 +69,9 @@ class Launching:
         """Plan a harness's sandbox.
 
         Raises:
-            SandboxSetupError: a variable of the user cannot be used, or memory is short.
+            SandboxSetupError: a variable of the user, the model or the memory does not fit.
         """
-        require_memory(harness, self._sandboxes.memory_bytes)
+        require_needs(harness, spec, self._sandboxes.memory_bytes)
         launch = harness.launch(_launch_input(spec))
         env = _environment(spec, launch)
         name = name_sandbox(spec.harness_type, spec.harness_id)

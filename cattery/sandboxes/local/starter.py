@@ -18,7 +18,7 @@ from cattery.sandboxes.local.plan import Planner, digest_spec
 from cattery.sandboxes.local.ports import LOOPBACK, choose_port, tells_of_taken_port
 from cattery.sandboxes.local.sandbox import LocalSandbox
 from cattery.sandboxes.names import name_sandbox
-from cattery.sandboxes.needs import require_memory
+from cattery.sandboxes.needs import require_needs
 from cattery.sandboxes.port import (
     Observation,
     Report,
@@ -76,7 +76,7 @@ class Starter:
         """
         harness = require_runnable(self._registry, spec.harness_type)
         self._require_installed(harness)
-        require_memory(harness, self._settings.memory_bytes)
+        require_needs(harness, spec, self._settings.memory_bytes)
         sandbox = LocalSandbox(self._layout.sandbox(spec.harness_id))
         async with _reported(report, StepName.WORKSPACE):
             await asyncio.to_thread(self._make_folders, spec, sandbox)
