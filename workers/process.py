@@ -175,13 +175,22 @@ def create_workers(
                 sandboxes.fail,
                 sandboxes.remove,
             ],
-            max_concurrent_activities=settings.sandboxes,
+            max_concurrent_activities=settings.sandboxes or _default_sandboxes(parts),
             max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             graceful_shutdown_timeout=settings.graceful_shutdown,
         ),
         *_create_files_workers(parts, settings),
     ]
+
+
+def _default_sandboxes(parts: WorkerParts) -> int:
+    """Return how many sandboxes are started or ended at once where nobody says it.
+
+    A start on this machine is work for its processors; on a cluster it is all waiting, and starts
+    that wait for room must not keep others from ending.
+    """
+    return 16 if parts.files is None else 100
 
 
 def _create_files_workers(parts: WorkerParts, settings: WorkerSettings) -> list[Worker]:

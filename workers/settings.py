@@ -15,8 +15,8 @@ class WorkerSettings(BaseSettings):
 
     turns: int = 500
     """Turns that run at once. A turn past it waits in its queue."""
-    sandboxes: int = 16
-    """Sandboxes that are started or ended at once."""
+    sandboxes: int | None = None
+    """Sandboxes that are started or ended at once; by default 16, on a cluster 100."""
     cached_workflows: int = 1_000
     """Workflows kept in memory, so that their next step needs no replay."""
     writers: int = 1
