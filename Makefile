@@ -19,7 +19,7 @@ MARKS := -m "not slow and not cluster"
 # with a browser and a whole installation one after the other.
 SPREAD := -n 2 --dist loadfile
 FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay
-PYTHON_FOLDERS := activities api cattery cli filemgr gateway tests workers workflows
+PYTHON_FOLDERS := activities api bridges cattery cli filemgr gateway tests workers workflows
 
 ##@ Run
 

@@ -1,0 +1,1 @@
+"""Claude Code, by way of the bridge in `bridges.claude_code`."""
