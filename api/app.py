@@ -21,6 +21,7 @@ from api.routes import (
     files,
     harnesses,
     history,
+    models,
     projects,
     prompts,
     sessions,
@@ -130,6 +131,7 @@ def create_bare_app() -> FastAPI:
         terminal,
         files,
         skills,
+        models,
         site,
     ):
         api.include_router(noun.router)

@@ -1,11 +1,14 @@
 """Which models a site offers, and which provider family an id belongs to (contract/api.md)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cattery.errors import BadRequestError
+from cattery.errors import BadRequestError, ConflictError, NotFoundError
 
 MAX_MODEL_ID_LENGTH = 200
+MAX_OFFERED = 200
+"""Models that a site offers by name; any other id can be given by hand."""
 
 
 class ModelFamily(StrEnum):
@@ -43,10 +46,62 @@ def family_of(model_id: str) -> ModelFamily:
     return ModelFamily.ANTHROPIC if model_id.startswith("claude") else ModelFamily.OPENAI
 
 
-def known_models(default: str = ALWAYS_KNOWN[0]) -> list[Model]:
-    """List the models that the site offers, exactly one of them the default."""
-    ids = ALWAYS_KNOWN if default in ALWAYS_KNOWN else (default, *ALWAYS_KNOWN)
-    return [Model(id, family_of(id), default=id == default) for id in ids]  # noqa: A001 - a model's id
+def make_catalog(ids: Sequence[str], default: str | None = None) -> list[Model]:
+    """List models in their order, exactly one of them the default: by itself the first.
+
+    A default that is not among them comes first.
+    """
+    chosen = ids[0] if default is None else default
+    every = ids if chosen in ids else (chosen, *ids)
+    return [Model(id, family_of(id), default=id == chosen) for id in dict.fromkeys(every)]  # noqa: A001 - a model's id
+
+
+def add_model(catalog: Sequence[Model], model_id: str, *, default: bool) -> list[Model]:
+    """Offer one more model, as the last.
+
+    Raises:
+        BadRequestError: the site offers very many already.
+        ConflictError: this one is offered.
+    """
+    ids = [model.id for model in catalog]
+    if model_id in ids:
+        raise ConflictError(f"The model {model_id} is offered already.")
+    if len(ids) >= MAX_OFFERED:
+        raise BadRequestError(f"A site offers at most {MAX_OFFERED} models. Remove one first.")
+    return make_catalog([*ids, model_id], model_id if default else _default_of(catalog))
+
+
+def choose_default(catalog: Sequence[Model], model_id: str) -> list[Model]:
+    """Make a model the default.
+
+    Raises:
+        NotFoundError: it is not offered.
+    """
+    ids = [model.id for model in catalog]
+    if model_id not in ids:
+        raise NotFoundError("model")
+    return make_catalog(ids, model_id)
+
+
+def remove_model(catalog: Sequence[Model], model_id: str) -> list[Model]:
+    """Offer a model no longer; where it was the default, the first one is.
+
+    Raises:
+        ConflictError: it is the last.
+        NotFoundError: it is not offered.
+    """
+    ids = [model.id for model in catalog]
+    if model_id not in ids:
+        raise NotFoundError("model")
+    if len(ids) == 1:
+        raise ConflictError("A site offers at least one model. Add another before this one goes.")
+    ids.remove(model_id)
+    default = _default_of(catalog)
+    return make_catalog(ids, default if default in ids else None)
+
+
+def _default_of(catalog: Sequence[Model]) -> str:
+    return next(model.id for model in catalog if model.default)
 
 
 def clean_model_id(text: str) -> str:

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from cattery.catalog import ALWAYS_KNOWN
+from cattery.catalog import ALWAYS_KNOWN, clean_model_id
+from cattery.errors import BadRequestError
 from cattery.logs import LogFormat
 
 ANTHROPIC_API = "https://api.anthropic.com"
@@ -117,7 +118,10 @@ class ApiSettings(_Settings):
     """Limit of every other request body."""
     web_dist: Path | None = None
     """Folder with the built web UI; without it only the API is served."""
-    default_model: str = ALWAYS_KNOWN[0]
+    models: Annotated[tuple[str, ...], NoDecode] = ALWAYS_KNOWN
+    """Models that the UI offers, in this order, until an admin edits them (`CATTERY_MODELS`)."""
+    default_model: str | None = None
+    """The one that it offers first; the first of `models` if unset."""
     temporal_ui_url: str | None = None
     """Shown to admins in the UI."""
 
@@ -125,6 +129,16 @@ class ApiSettings(_Settings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _check_models(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(map(clean_model_id, filter(str.strip, value.split(",")))) or ALWAYS_KNOWN
+        except BadRequestError as error:
+            raise ValueError(error.message) from error
 
     @field_validator("jwt_secret")
     @classmethod

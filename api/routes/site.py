@@ -7,21 +7,13 @@ from fastapi import APIRouter, Depends, Request, Response, status
 
 from api.dependencies import CurrentUser, Runtime, Settings, Site
 from api.schemas.errors import answers
-from api.schemas.harnesses import Model
 from api.schemas.site import Alive, HarnessTypeOffer, Isolation, Readiness, Site as SiteAnswer
 from api.site import HealthCheck
-from cattery.catalog import known_models
 
 router = APIRouter(tags=["site"])
 probes = APIRouter(tags=["probes"])
 
 CHECK_TIMEOUT = 2.0
-
-
-@router.get("/models", responses=answers(401))
-async def list_models(_: CurrentUser, settings: Settings) -> list[Model]:
-    """List the models that the site offers by name; any other id is taken as well."""
-    return [Model.model_validate(model) for model in known_models(settings.default_model)]
 
 
 @router.get("/site", responses=answers(401))

@@ -125,13 +125,3 @@ class HarnessLog(BaseModel):
     """The last lines that the harness wrote."""
 
     log: str
-
-
-class Model(BaseModel):
-    """A model that the site offers."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: str
-    family: Literal["anthropic", "openai"]
-    default: bool

@@ -259,6 +259,25 @@ class PromptRow(Base):
     )
 
 
+class OfferedModelRow(Base):
+    """A model that an admin lets the site offer; without any row the settings say which."""
+
+    __tablename__ = "offered_model"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int]
+    is_default: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+
+    __table_args__ = (
+        Index(
+            "uq_offered_model_is_default",
+            "is_default",
+            unique=True,
+            postgresql_where=text("is_default"),
+        ),
+    )
+
+
 class AnswerRow(Base):
     """An answer on its way to the harness: workflows carry its id, not its words."""
 

@@ -1,4 +1,4 @@
-"""Harnesses, their sandboxes, and the models on offer."""
+"""Harnesses, their sandboxes, and the types of them on offer."""
 
 import pytest
 from sqlalchemy import text
@@ -189,18 +189,6 @@ async def test_the_log_of_a_harness_that_never_ran_is_empty(ada: Person) -> None
         refused(await ada.get(path, params={"lines": lines}), 400, "lines")
 
 
-async def test_the_models_on_offer_have_one_default(ada: Person) -> None:
-    models = (await ada.get("/models")).json()
-    assert {m["id"]: m["family"] for m in models} == {
-        "claude-sonnet-4-6": "anthropic",
-        "claude-opus-4-6": "anthropic",
-        "claude-opus-4-7": "anthropic",
-        "gpt-5.4": "openai",
-        "gpt-5.5": "openai",
-    }
-    assert [m["default"] for m in models].count(True) == 1
-
-
 async def test_the_site_tells_its_facts_and_admins_where_temporal_is(
     site: Site, ada: Person, root: Person
 ) -> None:
@@ -208,7 +196,16 @@ async def test_the_site_tells_its_facts_and_admins_where_temporal_is(
     assert facts["version"] == "1.2.3"
     assert facts["demo_model"] is True
     assert set(facts["isolation"]) == {"confined", "summary"}
+    first = facts["harness_types"][0]
+    assert {name: first[name] for name in ("id", "transport_kind", "available", "reason")} == {
+        "id": "opencode",
+        "transport_kind": "http",
+        "available": True,
+        "reason": None,
+    }
+    assert first["families"] == ["anthropic", "openai"]
+    assert {"questions", "thinking"} <= set(first["capabilities"])
+    assert first["description"].endswith(".")
     offers = {t["id"]: t["available"] for t in facts["harness_types"]}
-    assert offers["opencode"] is True
     assert set(offers) == {"opencode", "claude-code", "codex", "hermes"}
     assert facts["temporal_ui_url"] is None

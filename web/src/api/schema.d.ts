@@ -4,6 +4,58 @@
  */
 
 export interface paths {
+    "/api/v1/admin/models": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Model Catalog
+         * @description Tell which models the site offers, and who says so: its settings, or an admin.
+         */
+        get: operations["read_model_catalog"];
+        put?: never;
+        /**
+         * Add Model
+         * @description Offer one more model.
+         */
+        post: operations["add_model"];
+        /**
+         * Remove Model
+         * @description Offer a model no longer; harnesses that have it keep it.
+         */
+        delete: operations["remove_model"];
+        options?: never;
+        head?: never;
+        /**
+         * Update Model
+         * @description Make a model the default.
+         */
+        patch: operations["update_model"];
+        trace?: never;
+    };
+    "/api/v1/admin/models/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reset Models
+         * @description Offer again what the site's settings say.
+         */
+        post: operations["reset_models"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/users": {
         parameters: {
             query?: never;
@@ -1283,18 +1335,29 @@ export interface components {
         HarnessStatus: "idle" | "starting" | "ready" | "failed";
         /**
          * HarnessTypeOffer
-         * @description A harness type; `reason` says why it is not available.
+         * @description A harness type as its manifest tells of it.
+         *
+         *     `families` are those of the models that it can be given, `capabilities` what a session of it
+         *     offers beyond text and tools; `reason` says why it is not available.
          */
         HarnessTypeOffer: {
             /** Available */
             available: boolean;
+            /** Capabilities */
+            capabilities: string[];
+            /** Description */
+            description: string;
             /** Display Name */
             display_name: string;
+            /** Families */
+            families: components["schemas"]["ModelFamily"][];
             /** Id */
             id: string;
             /** Reason */
             reason: string | null;
             transport_kind: components["schemas"]["TransportKind"];
+            /** Version */
+            version: string;
         };
         /**
          * HarnessUnknownEvent
@@ -1499,13 +1562,46 @@ export interface components {
         Model: {
             /** Default */
             default: boolean;
-            /**
-             * Family
-             * @enum {string}
-             */
-            family: "anthropic" | "openai";
+            family: components["schemas"]["ModelFamily"];
             /** Id */
             id: string;
+        };
+        /**
+         * ModelCatalog
+         * @description All of them; `is_edited` tells that an admin chose them, and not the site's settings.
+         */
+        ModelCatalog: {
+            /** Is Edited */
+            is_edited: boolean;
+            /** Models */
+            models: components["schemas"]["Model"][];
+        };
+        /**
+         * ModelCreate
+         * @description A model to offer; its family follows from its id.
+         */
+        ModelCreate: {
+            /**
+             * Default
+             * @default false
+             */
+            default: boolean;
+            /** Id */
+            id: string;
+        };
+        /**
+         * ModelFamily
+         * @description The API that a model is spoken to in, and whose credential it needs.
+         * @enum {string}
+         */
+        ModelFamily: "anthropic" | "openai";
+        /**
+         * ModelUpdate
+         * @description A model that becomes the default.
+         */
+        ModelUpdate: {
+            /** Default */
+            default: boolean;
         };
         /**
          * OpenData
@@ -2325,6 +2421,271 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    read_model_catalog: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelCatalog"];
+                };
+            };
+            /** @description Not signed in, or the sign-in has ended. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description You may see this but not do it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    add_model: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModelCreate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description The request is wrong; `message` names the field. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not signed in, or the sign-in has ended. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description You may see this but not do it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request does not fit the object's present state. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    remove_model: {
+        parameters: {
+            query: {
+                /** @description Id of the model. */
+                id: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is wrong; `message` names the field. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not signed in, or the sign-in has ended. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description You may see this but not do it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or you may not see it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The request does not fit the object's present state. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    update_model: {
+        parameters: {
+            query: {
+                /** @description Id of the model. */
+                id: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModelUpdate"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description The request is wrong; `message` names the field. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not signed in, or the sign-in has ended. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description You may see this but not do it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or you may not see it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    reset_models: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelCatalog"];
+                };
+            };
+            /** @description Not signed in, or the sign-in has ended. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description You may see this but not do it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_users: {
         parameters: {
             query?: never;
