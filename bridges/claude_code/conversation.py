@@ -11,7 +11,7 @@ from bridges.claude_code.endings import TurnWatch, Verdict
 from bridges.claude_code.options import Setup
 from bridges.claude_code.permissions import ask_of, result_of
 from bridges.claude_code.process import ClaudeProcess, Message
-from bridges.claude_code.transcript import find_transcript
+from bridges.claude_code.transcript import find_transcript, slim
 from bridges.contract.agent import AgentError, Conversation, Outcome, Turn
 
 _log = logging.getLogger(__name__)
@@ -20,8 +20,9 @@ GRACE_SECONDS = 2.0
 """After the last sub-agent's end, for the run that the program then begins by itself."""
 ABORT_SECONDS = 5.0
 """After an interrupt; a program that has not ended its run by then is ended itself."""
-_KEPT = frozenset({"result"})
-"""Types of message that the transcript does not have."""
+TITLED_LETTERS = 10
+_KEPT = frozenset({"result", "task_notification"})
+"""Types, or subtypes, of message that the transcript does not have."""
 
 
 class ClaudeConversation(Conversation):
@@ -118,7 +119,8 @@ class ClaudeConversation(Conversation):
             self._speaker = self._turn
         speaker = self._speaker or self._turn
         if speaker is not None:
-            speaker.emit(message, keep=message.get("type") in _KEPT)
+            kept = message.get("type") in _KEPT or message.get("subtype") in _KEPT
+            speaker.emit(slim(message), keep=kept)
         self._judge(verdict, message)
 
     def _judge(self, verdict: Verdict, message: Mapping[str, Any]) -> None:
@@ -171,7 +173,9 @@ class ClaudeConversation(Conversation):
         return result_of(tool, given, context.suggestions, answers)
 
     async def _make_title(self, process: ClaudeProcess, turn: Turn) -> None:
-        title = await process.make_title(turn.prompt.text[:2000])
+        text = turn.prompt.text
+        # For a prompt shorter than that the program makes none; it is a title by itself.
+        title = text if len(text) < TITLED_LETTERS else await process.make_title(text[:2000])
         if title:
             turn.set_title(title)
         else:

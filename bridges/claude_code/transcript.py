@@ -94,7 +94,16 @@ def _as_message(entry: Entry, parent: str | None) -> Mapping[str, Any]:
     ):
         if stored in entry:
             message[name] = entry[stored]
-    return message
+    return slim(message)
+
+
+def slim(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out the whole file that stands beside each change of it: the change is enough."""
+    structured = message.get("tool_use_result")
+    if not isinstance(structured, dict) or "originalFile" not in structured:
+        return message
+    rest = {name: value for name, value in structured.items() if name != "originalFile"}
+    return {**message, "tool_use_result": rest}
 
 
 def _calls_of(entry: Entry) -> Iterator[str]:

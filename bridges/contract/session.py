@@ -152,6 +152,8 @@ class Session:
         for frame in self._kept:
             frames.get(str(frame.get("messageID")), []).append(self._own(frame))
         told: list[Frame] = []
+        if self.title is not None:
+            told.append(self._own({"type": "session.updated", "title": self.title}))
         for message_id, taken in self._prompts.items():
             told.append(self._own(_taken_frame(taken)))
             told += sorted(frames[message_id], key=lambda frame: float(frame.get("at", 0)))

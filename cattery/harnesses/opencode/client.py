@@ -14,8 +14,8 @@ from typing import Final, override
 from cattery.clock import utc_now
 from cattery.errors import HarnessError, HarnessSessionGoneError, NotFoundError
 from cattery.events.model import Answer, QuestionAsked, QuestionKind
+from cattery.harnesses.frames import text_of
 from cattery.harnesses.http_client import PROBE_TIMEOUT, HttpHarnessClient
-from cattery.harnesses.opencode.frames import text_of
 from cattery.harnesses.opencode.history import is_title, session_state
 from cattery.harnesses.opencode.launch import basic_auth
 from cattery.harnesses.opencode.permissions import reply_of

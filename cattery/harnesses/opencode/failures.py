@@ -3,7 +3,7 @@
 from typing import Final
 
 from cattery.events.model import ErrorRaised, StatusChanged
-from cattery.harnesses.opencode.frames import number_of, object_of, text_of
+from cattery.harnesses.frames import number_of, object_of, text_of
 from cattery.jsontypes import JsonObject
 
 RETRIES_SHOWN_AS_ERROR: Final = 5

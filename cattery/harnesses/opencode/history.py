@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cattery.harnesses.frames import number_of, object_of, objects_of, text_of
 from cattery.harnesses.opencode.failures import is_abort
-from cattery.harnesses.opencode.frames import number_of, object_of, objects_of, text_of
 from cattery.harnesses.port import HarnessHistory
 from cattery.jsontypes import Json, JsonObject
 

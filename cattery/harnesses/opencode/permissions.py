@@ -13,7 +13,7 @@ from cattery.events.model import (
     QuestionKind,
     QuestionOption,
 )
-from cattery.harnesses.opencode.frames import text_of, texts_of
+from cattery.harnesses.frames import text_of, texts_of
 from cattery.jsontypes import JsonObject
 
 ALLOW_ONCE: Final = "Allow once"

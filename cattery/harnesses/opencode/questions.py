@@ -5,7 +5,7 @@ call that asks. So our id is made of that call, and the client finds the request
 """
 
 from cattery.events.model import Answer, Question, QuestionAnswered, QuestionAsked, QuestionOption
-from cattery.harnesses.opencode.frames import object_of, objects_of, text_of, texts
+from cattery.harnesses.frames import object_of, objects_of, text_of, texts
 from cattery.jsontypes import Json, JsonObject
 
 QUESTION_TOOL = "question"

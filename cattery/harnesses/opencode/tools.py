@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 
 from cattery.events.model import ToolFinished, ToolStarted
-from cattery.harnesses.opencode.frames import number_of, object_of, text_of, texts_of
+from cattery.harnesses.frames import number_of, object_of, text_of, texts_of
 from cattery.jsontypes import Json, JsonObject
 
 _NUMBERED_LINE: Final = re.compile(r"^\s*(\d+): ?(.*)$", re.DOTALL)

@@ -22,13 +22,13 @@ from cattery.events.model import (
     TurnEnded,
     UnknownFrame,
 )
+from cattery.harnesses.frames import number_of, object_of, objects_of, text_of
 from cattery.harnesses.opencode.failures import (
     EMPTY_ANSWER,
     is_abort,
     raise_error,
     tell_retry,
 )
-from cattery.harnesses.opencode.frames import number_of, object_of, objects_of, text_of
 from cattery.harnesses.opencode.history import (
     find_state,
     find_turn,

@@ -6,7 +6,7 @@ opencode tells a session's total only before a turn and after its idle; each mes
 from collections.abc import Sequence
 
 from cattery.events.model import UsageUpdated
-from cattery.harnesses.opencode.frames import number_of, object_of
+from cattery.harnesses.frames import number_of, object_of
 from cattery.jsontypes import JsonObject
 
 type _Counts = tuple[float, float, float]

@@ -1,4 +1,4 @@
-"""Reading opencode's JSON without trusting its shape: what is missing is empty, never an error."""
+"""Reading a harness's JSON without trusting its shape: what is missing is empty, never an error."""
 
 from cattery.jsontypes import Json, JsonObject
 
