@@ -21,6 +21,9 @@ export function AdminPage({ actions, children }: { actions?: ReactNode; children
           <Link to="/admin/users" className={css.tab} activeProps={{ 'aria-current': 'page' }}>
             Users
           </Link>
+          <Link to="/admin/models" className={css.tab} activeProps={{ 'aria-current': 'page' }}>
+            Models
+          </Link>
           <Link to="/admin/system" className={css.tab} activeProps={{ 'aria-current': 'page' }}>
             System
           </Link>

@@ -55,7 +55,8 @@ export function System() {
                           <Ban size={15} className={css.dim} role="img" aria-label="not available" />
                         )}
                         <span>
-                          {type.display_name} {!type.available && <span className={css.dim}>{type.reason}</span>}
+                          {type.display_name} {type.version}{' '}
+                          {!type.available && <span className={css.dim}>{type.reason}</span>}
                         </span>
                       </li>
                     ))}

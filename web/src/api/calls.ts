@@ -75,3 +75,10 @@ export const changeUser = (user_id: string, body: { password?: string; is_admin?
   take(api.PATCH(`${V1}/admin/users/{user_id}`, { params: { path: { user_id } }, body }))
 export const deleteUser = (user_id: string) =>
   take(api.DELETE(`${V1}/admin/users/{user_id}`, { params: { path: { user_id } } }))
+
+export const addModel = (id: string, isDefault: boolean) =>
+  take(api.POST(`${V1}/admin/models`, { body: { id, default: isDefault } }))
+export const makeDefaultModel = (id: string) =>
+  take(api.PATCH(`${V1}/admin/models`, { params: { query: { id } }, body: { default: true } }))
+export const removeModel = (id: string) => take(api.DELETE(`${V1}/admin/models`, { params: { query: { id } } }))
+export const resetModels = () => take(api.POST(`${V1}/admin/models/reset`))

@@ -32,6 +32,11 @@ export const queries = {
       queryFn: ({ signal }) => take(api.GET(`${V1}/models`, { signal })),
       staleTime: 5 * MINUTE_MS,
     }),
+  modelCatalog: () =>
+    queryOptions({
+      queryKey: ['models', 'catalog'],
+      queryFn: ({ signal }) => take(api.GET(`${V1}/admin/models`, { signal })),
+    }),
   projects: () =>
     queryOptions({ queryKey: ['projects'], queryFn: ({ signal }) => take(api.GET(`${V1}/projects`, { signal })) }),
   project: (project_id: string) =>

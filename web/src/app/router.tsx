@@ -103,6 +103,12 @@ const adminUsers = createRoute({
   component: lazyRouteComponent(() => import('../admin/Users'), 'Users'),
 })
 
+const adminModels = createRoute({
+  getParentRoute: () => app,
+  path: '/admin/models',
+  component: lazyRouteComponent(() => import('../admin/Models'), 'Models'),
+})
+
 const adminSystem = createRoute({
   getParentRoute: () => app,
   path: '/admin/system',
@@ -125,6 +131,7 @@ export const router = createRouter({
       settings,
       admin,
       adminUsers,
+      adminModels,
       adminSystem,
     ]),
   ]),

@@ -1,5 +1,5 @@
 /** What a new harness needs: a name, a type, a model, its environment. Checked before it is sent. */
-import { Button, Group, Radio, Stack, Text, Textarea, TextInput } from '@mantine/core'
+import { Button, Group, Stack, Textarea, TextInput } from '@mantine/core'
 import { useForm } from '@mantine/form'
 import { useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
@@ -8,15 +8,17 @@ import { useState } from 'react'
 import { createHarness } from '../api/calls'
 import { queryClient } from '../api/link'
 import { queries } from '../api/queries'
-import type { HarnessType, Model } from '../api/types'
+import type { HarnessType } from '../api/types'
 import { Notice } from '../ui/Notice'
 import { attempt } from '../ui/toast'
 import { parseEnv } from './env'
+import { defaultModel, familyProblem, modelsFor } from './families'
 import css from './harness.module.css'
+import { CUSTOM, ModelChoice } from './ModelChoice'
+import { modelProblem } from './modelId'
+import { TypeChoice } from './TypeChoice'
 
-const CUSTOM = 'custom'
-const LONGEST_MODEL = 200
-const NO_CONTROLS = /^[^\s\p{Cc}]+$/u
+const USUAL_TYPE = 'opencode'
 
 interface Values {
   name: string
@@ -31,11 +33,14 @@ export function HarnessForm({ project, close }: { project: string; close: () => 
   const { data: site } = useQuery(queries.site())
   const { data: models } = useQuery(queries.models())
   const [busy, setBusy] = useState(false)
+  const types = site?.harness_types ?? []
+  const find = (chosen: string) => types.find(({ id }) => id === (chosen || usualType(types)))
   const form = useForm<Values>({
-    initialValues: { name: '', type: 'opencode', model: '', custom: '', env: '' },
+    initialValues: { name: '', type: '', model: '', custom: '', env: '' },
     validate: {
       name: (name) => (taken(project, name.trim()) ? 'A harness of this project has that name' : null),
-      custom: (custom, { model }) => (model === CUSTOM ? modelProblem(custom.trim()) : null),
+      custom: (custom, { model, type }) =>
+        model === CUSTOM ? (modelProblem(custom.trim()) ?? familyProblem(find(type), custom.trim())) : null,
       env: (env) => {
         const parsed = parseEnv(env)
         return parsed.ok ? null : parsed.problem
@@ -43,15 +48,18 @@ export function HarnessForm({ project, close }: { project: string; close: () => 
     },
     validateInputOnBlur: ['name', 'env', 'custom'],
   })
-  const model = form.values.model || models?.find((m) => m.default)?.id || models?.[0]?.id || ''
-  const submit = form.onSubmit(async ({ name, type, custom, env }) => {
+  const type = find(form.values.type)
+  const fitting = modelsFor(type, models ?? [])
+  const isFitting = form.values.model === CUSTOM || fitting.some(({ id }) => id === form.values.model)
+  const model = isFitting ? form.values.model : defaultModel(fitting)
+  const submit = form.onSubmit(async ({ name, custom, env }) => {
     const parsed = parseEnv(env)
-    if (!parsed.ok) return
+    if (!parsed.ok || !type) return
     setBusy(true)
     const done = await attempt(async () => {
       const harness = await createHarness(project, {
         harness_name: name.trim() || null,
-        type,
+        type: type.id,
         model: model === CUSTOM ? custom.trim() : model,
         env_vars: parsed.vars,
       })
@@ -73,9 +81,9 @@ export function HarnessForm({ project, close }: { project: string; close: () => 
           maxLength={200}
           {...form.getInputProps('name')}
         />
-        <TypeChoice types={site?.harness_types ?? []} {...form.getInputProps('type')} />
+        <TypeChoice types={types} value={type?.id ?? ''} onChange={(id) => form.setFieldValue('type', id)} />
         <ModelChoice
-          models={models ?? []}
+          models={fitting}
           value={model}
           onChange={(value) => form.setFieldValue('model', value)}
         />
@@ -108,7 +116,7 @@ export function HarnessForm({ project, close }: { project: string; close: () => 
           <Button variant="default" onClick={close}>
             Cancel
           </Button>
-          <Button type="submit" loading={busy} disabled={!model}>
+          <Button type="submit" loading={busy} disabled={!model || !type?.available}>
             Create harness
           </Button>
         </Group>
@@ -117,62 +125,13 @@ export function HarnessForm({ project, close }: { project: string; close: () => 
   )
 }
 
-interface ChoiceProps {
-  value?: string
-  onChange?: (value: string) => void
-}
-
-function TypeChoice({ types, value, onChange }: ChoiceProps & { types: HarnessType[] }) {
-  return (
-    <Radio.Group label="Type" value={value ?? null} onChange={(next) => onChange?.(String(next))}>
-      <div className={css.cards}>
-        {types.map((type) => (
-          <Radio.Card key={type.id} value={type.id} disabled={!type.available} className={css.card} p="xs">
-            <span className={css.cardTitle}>{type.display_name}</span>
-            <span className={css.cardText}>
-              {type.available ? (type.transport_kind === 'http' ? 'Chat' : 'Terminal') : type.reason || 'Not available'}
-            </span>
-          </Radio.Card>
-        ))}
-      </div>
-    </Radio.Group>
-  )
-}
-
-function ModelChoice({ models, value, onChange }: ChoiceProps & { models: Model[] }) {
-  return (
-    <Radio.Group label="Model" value={value ?? null} onChange={(next) => onChange?.(String(next))}>
-      <div className={css.cards}>
-        {models.map((model) => (
-          <Radio.Card key={model.id} value={model.id} className={css.card} p="xs">
-            <span className={css.cardTitle}>{model.id}</span>
-            <span className={css.cardText}>
-              {model.family === 'anthropic' ? 'Anthropic' : 'OpenAI'}
-              {model.default && ' · default'}
-            </span>
-          </Radio.Card>
-        ))}
-        <Radio.Card value={CUSTOM} className={css.card} p="xs">
-          <span className={css.cardTitle}>Custom</span>
-          <span className={css.cardText}>Any other id</span>
-        </Radio.Card>
-      </div>
-      {models.length === 0 && (
-        <Text fz="xs" c="dimmed">
-          The site offers no models; give the id of one.
-        </Text>
-      )}
-    </Radio.Group>
-  )
+/** opencode where it runs, or else the first that does. */
+function usualType(types: HarnessType[]): string | undefined {
+  const available = types.filter((type) => type.available)
+  return (available.find(({ id }) => id === USUAL_TYPE) ?? available[0])?.id
 }
 
 function taken(project: string, name: string): boolean {
   const known = queryClient.getQueryData(queries.harnesses(project).queryKey)
   return name !== '' && (known ?? []).some((h) => h.harness_name === name)
-}
-
-function modelProblem(id: string): string | null {
-  if (!id) return 'Enter the id of a model'
-  if (id.length > LONGEST_MODEL) return `Use at most ${LONGEST_MODEL} characters`
-  return NO_CONTROLS.test(id) ? null : 'A model id has no blanks in it'
 }

@@ -5,6 +5,7 @@ import { useState } from 'react'
 import { createHarness, createProject, createSession } from '../api/calls'
 import { queryClient } from '../api/link'
 import { queries } from '../api/queries'
+import { defaultModel, modelsFor } from '../harness/families'
 import { attempt } from '../ui/toast'
 
 export function useQuickStart() {
@@ -18,13 +19,13 @@ export function useQuickStart() {
         queryClient.fetchQuery(queries.models()),
         queryClient.fetchQuery(queries.site()),
       ])
-      const model = models.find((m) => m.default) ?? models[0]
       const type = site.harness_types.find((t) => t.available && t.transport_kind === 'http')
+      const model = defaultModel(modelsFor(type, models))
       if (!model || !type) throw new Error('This site offers no model or no harness to start with. Ask its administrator.')
       const { project_id: project } = await createProject('My first project')
       const harness = await createHarness(project, {
         harness_name: 'Assistant',
-        model: model.id,
+        model,
         type: type.id,
         env_vars: {},
       })
