@@ -25,10 +25,11 @@ from cattery.catalog import ModelFamily
 from cattery.errors import CatteryError
 from cattery.events.model import Answer, Question, QuestionAsked
 from cattery.harnesses.claude_code.client import ClaudeCodeClient
-from cattery.harnesses.claude_code.launch import VERSION, launch_claude_code
+from cattery.harnesses.claude_code.launch import launch_claude_code
 from cattery.harnesses.port import HarnessEndpoint, LaunchInput
 from cattery.ids import HarnessMessageId, HarnessSessionId
 from cattery.jsontypes import Json, JsonObject
+from tests.harness_types import clone_registry
 from tests.record_opencode import Scenario, free_port, load_gateway
 
 QUIET_SECONDS = 1.0
@@ -189,7 +190,7 @@ class Recorder:
     def write(self, folder: Path) -> None:
         head: JsonObject = {
             "scenario": self.scenario.name,
-            "claude-agent-sdk": VERSION,
+            "claude-agent-sdk": clone_registry()["claude-code"].version,
             "turns": [{"session": s, "message": m, "text": t} for s, m, t in self.turns],
         }
         lines = [self.bridge.mask(orjson.dumps(line)) for line in [head, *self.lines]]

@@ -10,6 +10,9 @@ from bridges.claude_code.agent import ClaudeAgent
 from bridges.claude_code.options import read_setup
 from bridges.contract.serve import DEFAULT_PORT, PASSWORD, serve
 
+_OURS = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+"""Ours alone: the agent's own Python programs must not find the bridge's packages."""
+
 
 def main() -> int:
     """Serve until told to stop."""
@@ -20,6 +23,8 @@ def main() -> int:
     # Its advice on each start: that what is allowed is not asked for. That is what we want.
     warnings.filterwarnings("ignore", message="can_use_tool will not be invoked")
     password = os.environ.pop(PASSWORD, None)
+    for name in _OURS:
+        os.environ.pop(name, None)
     setup = read_setup(os.environ, workspace=Path.cwd())
     try:
         setup.check_home()

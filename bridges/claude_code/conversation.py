@@ -11,7 +11,7 @@ from bridges.claude_code.endings import TurnWatch, Verdict
 from bridges.claude_code.options import Setup
 from bridges.claude_code.permissions import ask_of, result_of
 from bridges.claude_code.process import ClaudeProcess, Message
-from bridges.claude_code.transcript import find_transcript, slim
+from bridges.claude_code.transcript import prepare_resume, slim
 from bridges.contract.agent import AgentError, Conversation, Outcome, Turn
 
 _log = logging.getLogger(__name__)
@@ -92,15 +92,8 @@ class ClaudeConversation(Conversation):
         """Return the running program, or start one that goes on where the transcript ends."""
         if self._process is not None and self._process.alive:
             return self._process
-        transcript = await asyncio.to_thread(find_transcript, self._setup.home, self._session_id)
-        try:
-            self._process = await self._start(resume=transcript is not None)
-        except AgentError as error:
-            if transcript is None or "No conversation found" not in str(error):
-                raise
-            # Killed before its first message was stored: there is nothing to go on from.
-            transcript.rename(transcript.with_suffix(".unusable"))
-            self._process = await self._start(resume=False)
+        resume = await asyncio.to_thread(prepare_resume, self._setup.home, self._session_id)
+        self._process = await self._start(resume=resume)
         return self._process
 
     async def _start(self, *, resume: bool) -> ClaudeProcess:

@@ -24,6 +24,21 @@ def find_transcript(home: Path, session_id: str) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
+def prepare_resume(home: Path, session_id: str) -> bool:
+    """Tell whether a session can be taken up again, and clear the way where it cannot.
+
+    A program that was killed early leaves a transcript without a single message. Claude Code finds
+    no conversation in it, and would not begin a new one of that id beside it either.
+    """
+    path = find_transcript(home, session_id)
+    if path is None:
+        return False
+    if any(entry.get("type") in ("user", "assistant") for entry in _read(path)):
+        return True
+    path.rename(path.with_suffix(".empty"))
+    return False
+
+
 def read_turns(path: Path, prompts: Sequence[str]) -> list[Told]:
     """Read all messages that belong to one of the prompts, each with its moment and its prompt."""
     known = set(prompts)

@@ -7,10 +7,9 @@ the pinned release.
 import base64
 from typing import Final
 
+from cattery.harnesses.launching import anthropic_url
 from cattery.harnesses.port import Launch, LaunchInput
 
-VERSION: Final = "0.2.187"
-"""Of claude-agent-sdk, which brings Claude Code 2.1.330."""
 USERNAME: Final = "cattery"
 """The user of the bridge's basic authentication."""
 MAX_RETRIES: Final = 4
@@ -76,6 +75,6 @@ def _models(given: LaunchInput) -> dict[str, str]:
 def _credentials(given: LaunchInput) -> dict[str, str]:
     """Whatever the model's family: Claude Code speaks Anthropic's API alone."""
     return {
-        "ANTHROPIC_BASE_URL": f"{given.gateway_url.rstrip('/')}/anthropic",
+        "ANTHROPIC_BASE_URL": anthropic_url(given),
         "ANTHROPIC_API_KEY": given.gateway_token,
     }

@@ -94,7 +94,7 @@ class Confinement:
         return (
             *(self.bwrap, *self.identity, *_NAMESPACES),
             *_system_mounts(),
-            *("--dir", "/etc", *_etc_mounts(mounts.etc)),
+            *("--dir", "/etc", *_etc_mounts(mounts.etc), *_tool_settings(mounts.tools)),
             *("--bind", str(mounts.tmp), "/tmp"),  # noqa: S108 - the sandbox's own
             *("--dir", "/var/tmp", "--dir", "/run"),  # noqa: S108 - the sandbox's own
             *("--bind", str(mounts.home), HOME),
@@ -175,6 +175,14 @@ def _system_mounts() -> list[str]:
 
 def _interpreter_mounts(folders: Sequence[Path]) -> list[str]:
     return [part for path in folders for part in ("--ro-bind", str(path), str(path))]
+
+
+def _tool_settings(tools: Path) -> list[str]:
+    """Show what a bridge brings for /etc, such as settings above those of a project."""
+    mounts = []
+    for folder in sorted(tools.glob("bridges/*/etc/*")):
+        mounts += ["--ro-bind", str(folder), f"/etc/{folder.name}"]
+    return mounts
 
 
 def _etc_mounts(own: Path) -> list[str]:
