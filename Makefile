@@ -116,11 +116,14 @@ bench-cluster: install-dev ## Measure starts of sandboxes in a real cluster, as 
 
 ##@ Maintain
 
-.PHONY: types lock clean help
+.PHONY: types docs lock clean help
 types: install-dev ## Write the OpenAPI document and the web UI's types from it
 	@$(INSTALL) web-deps
 	$(BIN)/python -m api.openapi > web/openapi.json
 	cd web && npm run --silent api:types
+
+docs: install-dev ## Write the tables of harnesses in docs/ from their manifests
+	@$(BIN)/python -m cli.harness_docs
 
 lock: ## Pin the newest allowed versions of all Python packages (needs uv)
 	requirements/lock.sh
