@@ -71,9 +71,7 @@ def _describe(one: Manifest) -> tuple[str, ...]:
         one.version,
         ", ".join(family.label for family in one.models.families),
         one.models.handover,
-        f"`{one.skills}`"
-        if one.skills.startswith("~")
-        else "a folder that its configuration names",
+        skills,
         "; ".join(packages) or f"those of `{one.install.shares}`",
         f"`cattery-{one.image_name}`",
         f"{one.limits.memory_mib} MiB",

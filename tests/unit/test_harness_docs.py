@@ -13,10 +13,10 @@ def test_the_tables_are_up_to_date() -> None:
 
 
 def test_only_what_stands_between_the_marks_is_written() -> None:
-    written = write_tables(f"head\n{BEGIN}\nold\n{END}\ntail\n", MANIFESTS.values())
+    written = write_tables(f"head\n{BEGIN}\nformer words\n{END}\ntail\n", MANIFESTS.values())
     assert written.startswith(f"head\n{BEGIN}\n\n|  | **")
     assert written.endswith(f"\n{END}\ntail\n")
-    assert "old" not in written
+    assert "former words" not in written
 
 
 def test_every_manifest_has_a_column_in_both_tables() -> None:
