@@ -17,6 +17,13 @@ class ActivityOptions(TypedDict, total=False):
     cancellation_type: ActivityCancellationType
 
 
+class LocalActivityOptions(TypedDict, total=False):
+    """The options of `execute_local_activity_method` that we set."""
+
+    start_to_close_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
 ROWS: ActivityOptions = {
     "start_to_close_timeout": timedelta(seconds=30),
     "retry_policy": RetryPolicy(
@@ -24,6 +31,12 @@ ROWS: ActivityOptions = {
     ),
 }
 """Reads and writes of rows. Tried for ever: the database comes back, and the row matters."""
+
+ROWS_AT_ONCE: LocalActivityOptions = {
+    "start_to_close_timeout": ROWS["start_to_close_timeout"],
+    "retry_policy": ROWS["retry_policy"],
+}
+"""A short read within the workflow's own task: no queue, and no task more."""
 
 PROVISION: ActivityOptions = {
     "start_to_close_timeout": timedelta(minutes=15),
