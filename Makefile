@@ -18,7 +18,7 @@ MARKS := -m "not slow and not cluster"
 # Two files at a time where tests mostly wait for real processes, each with servers of its own; those
 # with a browser and a whole installation one after the other.
 SPREAD := -n 2 --dist loadfile
-FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay
+FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay tests/bridges
 PYTHON_FOLDERS := activities api bridges cattery cli filemgr gateway tests workers workflows
 
 ##@ Run

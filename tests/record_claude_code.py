@@ -14,8 +14,8 @@ import os
 import re
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
@@ -100,6 +100,7 @@ class Bridge:
     port: int
     gateway: str
     process: asyncio.subprocess.Process | None = None
+    more_env: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def workspace(self) -> Path:
@@ -125,22 +126,30 @@ class Bridge:
                 password=PASSWORD,
             )
         )
-        for folder in (self.workspace, self.home, self.root / "skills"):
+        for folder in (self.workspace, self.home / ".claude", self.root / "skills"):
             folder.mkdir(parents=True, exist_ok=True)
-        self.process = await asyncio.create_subprocess_exec(
-            *launch.argv,
-            env={"PATH": os.environ["PATH"], **launch.env},
-            cwd=self.workspace,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        for name, target in launch.links.items():
+            (self.home / name).unlink(missing_ok=True)
+            (self.home / name).symlink_to(target)
+        with (self.root / "bridge.log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *launch.argv,
+                env={"PATH": os.environ["PATH"], **self.more_env, **launch.env},
+                cwd=self.workspace,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
         client = ClaudeCodeClient(HarnessEndpoint(f"http://127.0.0.1:{self.port}", PASSWORD))
         async with asyncio.timeout(30):
             while True:
                 try:
                     await client.check_health()
                 except CatteryError:
+                    if self.process.returncode is not None:
+                        await client.close()
+                        msg = f"the bridge ended with exit code {self.process.returncode}"
+                        raise RuntimeError(msg) from None
                     await asyncio.sleep(0.1)
                 else:
                     return client

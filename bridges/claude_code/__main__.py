@@ -3,11 +3,13 @@
 import argparse
 import os
 import sys
+import threading
 import warnings
 from pathlib import Path
 
 from bridges.claude_code.agent import ClaudeAgent
-from bridges.claude_code.options import read_setup
+from bridges.claude_code.conversation import load_program
+from bridges.claude_code.setup import read_setup
 from bridges.contract.serve import DEFAULT_PORT, PASSWORD, serve
 
 _OURS = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
@@ -32,6 +34,7 @@ def main() -> int:
         # Claude Code itself would go on and store nothing: no session could be taken up again.
         sys.stderr.write(f"~/.claude must be a folder that can be written: {error}.\n")
         return 70
+    threading.Thread(target=load_program, daemon=True).start()
     return serve(ClaudeAgent(setup), host=given.host, port=given.port, password=password)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, override
 
 from bridges.claude_code.conversation import ClaudeConversation
-from bridges.claude_code.options import Setup
+from bridges.claude_code.setup import Setup
 from bridges.claude_code.transcript import find_transcript, read_turns
 from bridges.contract.agent import Agent
 from bridges.contract.errors import MalformedError

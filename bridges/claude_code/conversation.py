@@ -2,17 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Any, override
-
-from claude_agent_sdk import PermissionResult, PermissionResultDeny, ToolPermissionContext
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, override
 
 from bridges.claude_code.endings import TurnWatch, Verdict
-from bridges.claude_code.options import Setup
-from bridges.claude_code.permissions import ask_of, result_of
-from bridges.claude_code.process import ClaudeProcess, Message
+from bridges.claude_code.setup import Setup
 from bridges.claude_code.transcript import prepare_resume, slim
-from bridges.contract.agent import AgentError, Conversation, Outcome, Turn
+from bridges.contract.agent import AgentError, Answered, Asked, Conversation, Outcome, Turn
+
+if TYPE_CHECKING:
+    from bridges.claude_code.process import ClaudeProcess
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +87,7 @@ class ClaudeConversation(Conversation):
         if process is not None:
             await process.close()
 
-    async def _connect(self) -> ClaudeProcess:
+    async def _connect(self) -> "ClaudeProcess":
         """Return the running program, or start one that goes on where the transcript ends."""
         if self._process is not None and self._process.alive:
             return self._process
@@ -96,14 +95,21 @@ class ClaudeConversation(Conversation):
         self._process = await self._start(resume=resume)
         return self._process
 
-    async def _start(self, *, resume: bool) -> ClaudeProcess:
-        options = self._setup.options(self._session_id, resume=resume, can_use_tool=self._may_use)
-        process = ClaudeProcess(options, self._take, self._lose)
+    async def _start(self, *, resume: bool) -> "ClaudeProcess":
+        make_process = await asyncio.to_thread(load_program)
+        process = make_process(
+            self._setup,
+            self._session_id,
+            resume=resume,
+            ask=self._ask,
+            on_message=self._take,
+            on_end=self._lose,
+        )
         self._background = 0
         await process.start()
         return process
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Mapping[str, Any]) -> None:
         if message.get("type") == "system" and message.get("subtype") == "background_tasks_changed":
             tasks = message.get("tasks")
             self._background = len(tasks) if isinstance(tasks, list) else 0
@@ -156,16 +162,11 @@ class ClaudeConversation(Conversation):
                 closing = asyncio.ensure_future(self.close())
                 closing.add_done_callback(lambda _: None)
 
-    async def _may_use(
-        self, tool: str, given: dict[str, Any], context: ToolPermissionContext
-    ) -> PermissionResult:
-        turn = self._turn
-        if turn is None:
-            return PermissionResultDeny(message="No turn runs: there is nobody to ask.")
-        answers = await turn.ask(ask_of(tool, given, context))
-        return result_of(tool, given, context.suggestions, answers)
+    async def _ask(self, asked: Asked) -> Sequence[Answered] | None:
+        """Ask a person; without a turn there is nobody, which is no leave to anything."""
+        return await self._turn.ask(asked) if self._turn is not None else ()
 
-    async def _make_title(self, process: ClaudeProcess, turn: Turn) -> None:
+    async def _make_title(self, process: "ClaudeProcess", turn: Turn) -> None:
         text = turn.prompt.text
         # For a prompt shorter than that the program makes none; it is a title by itself.
         title = text if len(text) < TITLED_LETTERS else await process.make_title(text[:2000])
@@ -173,3 +174,10 @@ class ClaudeConversation(Conversation):
             turn.set_title(title)
         else:
             self._entitling = None  # another turn may try again
+
+
+def load_program() -> "type[ClaudeProcess]":
+    """Import what needs the SDK. It takes seconds on a busy machine: the port is open by then."""
+    from bridges.claude_code.process import ClaudeProcess
+
+    return ClaudeProcess

@@ -6,12 +6,20 @@ The SDK wants connecting, reading and disconnecting in one task; that task is `_
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, ClaudeSDKError
+from claude_agent_sdk import (
+    ClaudeSDKClient,
+    ClaudeSDKError,
+    PermissionResult,
+    ToolPermissionContext,
+)
 
-from bridges.contract.agent import AgentError
+from bridges.claude_code.options import build_options
+from bridges.claude_code.permissions import ask_of, result_of
+from bridges.claude_code.setup import Setup
+from bridges.contract.agent import AgentError, Answered, Asked
 
 _log = logging.getLogger(__name__)
 
@@ -28,13 +36,19 @@ class ClaudeProcess:
 
     def __init__(
         self,
-        options: ClaudeAgentOptions,
+        setup: Setup,
+        session_id: str,
+        *,
+        resume: bool,
+        ask: Callable[[Asked], Awaitable[Sequence[Answered] | None]],
         on_message: Callable[[Message], None],
         on_end: Callable[[str], None],
     ) -> None:
         self._said: deque[str] = deque(maxlen=_STDERR_LINES)
+        options = build_options(setup, session_id, resume=resume, can_use_tool=self._may_use)
         options.stderr = self._take_stderr
         self._client = ClaudeSDKClient(options)
+        self._ask = ask
         self._on_message = on_message
         self._on_end = on_end
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -138,6 +152,12 @@ class ClaudeProcess:
                 self._ready.exception()
             self._on_end(reason)
             await self._client.disconnect()
+
+    async def _may_use(
+        self, tool: str, given: dict[str, Any], context: ToolPermissionContext
+    ) -> PermissionResult:
+        answers = await self._ask(ask_of(tool, given, context))
+        return result_of(tool, given, context.suggestions, answers)
 
     def _take_stderr(self, line: str) -> None:
         self._said.append(line.strip()[:500])
