@@ -56,7 +56,6 @@ function Catalog({ catalog: { models, is_edited: isEdited } }: { catalog: ModelC
             <Table.Tr>
               <Table.Th>Id</Table.Th>
               <Table.Th>API</Table.Th>
-              <Table.Th>Default</Table.Th>
               <Table.Th>
                 <VisuallyHidden>Actions</VisuallyHidden>
               </Table.Th>
@@ -89,9 +88,13 @@ function ModelRow({ model, isLast }: { model: Model; isLast: boolean }) {
     })
   return (
     <Table.Tr>
-      <Table.Td className={css.model}>{model.id}</Table.Td>
+      <Table.Td>
+        <Group gap="xs">
+          <span className={css.model}>{model.id}</span>
+          {model.default && <Badge variant="light">default</Badge>}
+        </Group>
+      </Table.Td>
       <Table.Td>{familyName(model.family)}</Table.Td>
-      <Table.Td>{model.default && <Badge variant="light">default</Badge>}</Table.Td>
       <Table.Td>
         <Group gap={2} justify="flex-end" wrap="nowrap">
           {!model.default && (

@@ -56,7 +56,7 @@ afterEach(() => {
 describe('the models of the site', () => {
   it('are listed with their API and the default, without an accessibility fault', async () => {
     const { container } = show()
-    expect(row('claude-sonnet-4-6')).toHaveTextContent('claude-sonnet-4-6Anthropicdefault')
+    expect(row('claude-sonnet-4-6')).toHaveTextContent('claude-sonnet-4-6defaultAnthropic')
     expect(row('qwen3')).toHaveTextContent('qwen3/coder:30bOpenAI')
     expect(within(row('claude-sonnet-4-6')).queryByRole('button', { name: /the default/ })).toBeNull()
     expect(screen.queryByRole('button', { name: 'Back to the settings' })).toBeNull()

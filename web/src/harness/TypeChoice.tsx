@@ -29,7 +29,14 @@ export function TypeChoice({ types, value, onChange }: Props) {
     if (types.some((type) => type.id === id && type.available)) onChange(id)
   }
   return (
-    <Radio.Group label="Type" value={value} onChange={choose} description={chosen && offers(chosen)} inputWrapperOrder={['label', 'input', 'description']}>
+    <Radio.Group
+      label="Type"
+      value={value}
+      onChange={choose}
+      description={chosen && offers(chosen)}
+      descriptionProps={{ mt: 6 }}
+      inputWrapperOrder={['label', 'input', 'description']}
+    >
       <div className={css.types}>
         {types.map((type) => (
           <TypeCard key={type.id} type={type} />
