@@ -109,7 +109,6 @@ async def test_the_whole_story(deployed: Deployed) -> None:
         await live(story, _calm)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1_200, func_only=True)
 async def test_the_whole_story_with_the_api_server_away_in_the_middle_of_each_step(
     deployed: Deployed,
