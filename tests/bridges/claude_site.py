@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cattery.events.model import QuestionAsked, TextPiece, Translated, TurnEnded
+from cattery.events.model import Answer, QuestionAsked, TextPiece, Translated, TurnEnded
 from cattery.harnesses.claude_code.client import ClaudeCodeClient
 from cattery.harnesses.claude_code.translator import ClaudeCodeTranslator
 from cattery.ids import HarnessMessageId, HarnessSessionId
@@ -46,26 +46,9 @@ class ClaudeSite:
     async def say(
         self, session: HarnessSessionId, prompt: str, react: Reaction | None = None
     ) -> "Said":
-        """Run one turn; `react` is told each event and may return something to await."""
-        message = self.client.new_message_id()
-        said = Said(message)
-        translator = ClaudeCodeTranslator(session, message)
-        async with asyncio.timeout(TURN_SECONDS), self.client.open_events() as frames:
-            await self.client.post_prompt(session, message, prompt)
-            async for frame in frames:
-                said.frames.append(frame)
-                for event in translator.translate(frame):
-                    said.events.append(event)
-                    reaction = react(event) if react else None
-                    if asyncio.iscoroutine(reaction):
-                        await reaction
-                if any(isinstance(event, TurnEnded) for event in said.events):
-                    return said
-        raise AssertionError("the stream ended before the turn")
+        return await say(self.client, session, prompt, react)
 
     async def answer(self, session: HarnessSessionId, asked: QuestionAsked, label: str) -> None:
-        from cattery.events.model import Answer
-
         await self.client.answer(session, asked, [Answer(asked.questions[0].question, (label,))])
 
     async def kill(self) -> None:
@@ -96,6 +79,30 @@ class Said:
             for event in self.events
             if isinstance(event, TextPiece) and event.complete and event.child is None
         )
+
+
+async def say(
+    client: ClaudeCodeClient,
+    session: HarnessSessionId,
+    prompt: str,
+    react: Reaction | None = None,
+) -> Said:
+    """Run one turn; `react` is told each event and may return something to await."""
+    message = client.new_message_id()
+    said = Said(message)
+    translator = ClaudeCodeTranslator(session, message)
+    async with asyncio.timeout(TURN_SECONDS), client.open_events() as frames:
+        await client.post_prompt(session, message, prompt)
+        async for frame in frames:
+            said.frames.append(frame)
+            for event in translator.translate(frame):
+                said.events.append(event)
+                reaction = react(event) if react else None
+                if asyncio.iscoroutine(reaction):
+                    await reaction
+            if any(isinstance(event, TurnEnded) for event in said.events):
+                return said
+    raise AssertionError("the stream ended before the turn")
 
 
 async def make_site(root: Path, **more_env: str) -> AsyncIterator[ClaudeSite]:
