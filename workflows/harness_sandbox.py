@@ -461,7 +461,7 @@ class HarnessSandboxWorkflow:
 
 _STOPPED = "The sandbox was stopped."
 _LOST_TOO_OFTEN = (
-    "The sandbox was lost 3 times in 10 minutes, last: {reason} "
+    "The sandbox was brought back 3 times in 10 minutes and was lost again. Last: {reason} "
     "Look at its log, then start it again."
 )
 _WITH_REASON = frozenset({Phase.WAITING, Phase.RECOVERING, Phase.FAILED})

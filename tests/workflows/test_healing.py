@@ -187,7 +187,7 @@ async def test_a_sandbox_that_is_lost_again_and_again_is_given_up_with_the_reaso
     row = await scene.wait_for(HarnessStatus.FAILED)
     assert row.failure
     assert row.failure.partition("\n")[0] == (
-        f"The sandbox was lost 3 times in 10 minutes, last: {EVICTED} "
+        f"The sandbox was brought back 3 times in 10 minutes and was lost again. Last: {EVICTED} "
         "Look at its log, then start it again."
     )
     assert reasons(row) == [EVICTED] * 3
