@@ -1,16 +1,31 @@
-"""Writes the tables of docs/harnesses/README.md from the manifests, for `make docs`."""
+"""Writes what docs say of harnesses from their manifests and their format, for `make docs`."""
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pydantic.fields import FieldInfo
+
 from cattery.errors import CatteryError
-from cattery.harnesses.manifest import Capabilities, Manifest, Transport, load_manifests
+from cattery.harnesses.manifest import (
+    Capabilities,
+    Install,
+    LaunchTemplates,
+    Limits,
+    Manifest,
+    Models,
+    Transport,
+    load_manifests,
+)
+from cattery.harnesses.templates import PLACEHOLDERS
 from cattery.settings import HarnessSettings
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "harnesses" / "README.md"
-BEGIN = "<!-- what follows is written from the manifests by `make docs` -->"
-END = "<!-- what stands above was written from the manifests by `make docs` -->"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+TABLES = DOCS / "harnesses" / "README.md"
+REFERENCE = DOCS / "adding-a-harness.md"
+BEGIN = "<!-- what follows is written by `make docs` -->"
+END = "<!-- what stands above was written by `make docs` -->"
 _TRANSPORTS = {
     Transport.HTTP: "HTTP, shown as a chat",
     Transport.TERMINAL: "terminal",
@@ -18,11 +33,11 @@ _TRANSPORTS = {
 }
 
 
-def write_tables(document: str, manifests: Iterable[Manifest]) -> str:
-    """Return a document with the tables between its two marks made anew."""
+def write_between(document: str, text: str) -> str:
+    """Return a document with another text between its two marks."""
     head, _, rest = document.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n\n{render_tables(manifests)}\n{END}{tail}"
+    return f"{head}{BEGIN}\n\n{text}\n{END}{tail}"
 
 
 def render_tables(manifests: Iterable[Manifest]) -> str:
@@ -41,6 +56,33 @@ def render_tables(manifests: Iterable[Manifest]) -> str:
             "",
         )
     )
+
+
+def render_reference() -> str:
+    """List every field that a manifest may have, and every placeholder of its templates."""
+    sections = (
+        ("At the top", Manifest),
+        ("`[install]`", Install),
+        ("`[models]`", Models),
+        ("`[capabilities]`", Capabilities),
+        ("`[limits]`", Limits),
+        ("`[launch]`", LaunchTemplates),
+    )
+    lines: list[str] = []
+    for title, table in sections:
+        rows = [(f"`{name}`", *_explain(field)) for name, field in table.model_fields.items()]
+        lines += (f"### {title}", "", *_table(("field", "if left out", "meaning"), rows), "")
+    meanings = [(f"`{{{name}}}`", meaning) for name, meaning in PLACEHOLDERS.items()]
+    lines += ("### Placeholders", "", *_table(("in a template", "stands for"), meanings), "")
+    return "\n".join(lines)
+
+
+def _explain(field: FieldInfo) -> tuple[str, str]:
+    meaning = " ".join((field.description or "").split())
+    if field.is_required():
+        return "is a mistake", meaning
+    default = field.get_default()
+    return (f"`{json.dumps(default)}`" if isinstance(default, bool | int) else "nothing", meaning)
 
 
 _FACTS = (
@@ -94,9 +136,19 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
 
 
+def write_docs() -> None:
+    """Write both documents anew.
+
+    Raises:
+        ManifestError: a manifest is wrong.
+    """
+    manifests = load_manifests(HarnessSettings().folder).values()
+    for file, text in ((TABLES, render_tables(manifests)), (REFERENCE, render_reference())):
+        file.write_text(write_between(file.read_text(encoding="utf-8"), text), encoding="utf-8")
+
+
 if __name__ == "__main__":
     try:
-        known = load_manifests(HarnessSettings().folder).values()
+        write_docs()
     except CatteryError as error:
         sys.exit(f"docs: {error.message}")
-    DOCUMENT.write_text(write_tables(DOCUMENT.read_text(encoding="utf-8"), known), encoding="utf-8")

@@ -8,6 +8,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -47,12 +48,18 @@ def _require_beneath(path: str) -> str:
 Text = Annotated[str, Field(min_length=1)]
 Beneath = Annotated[str, AfterValidator(_require_beneath)]
 """A path beneath a folder that the field's description names."""
+ToolsTemplate = Annotated[str, AfterValidator(partial(check_template, known=("tools",)))]
 Template = Annotated[str, AfterValidator(check_template)]
 """Text with `{placeholders}`; see `cattery.harnesses.templates`."""
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        use_attribute_docstrings=True,  # docs/adding-a-harness.md is written from them
+    )
 
 
 class Install(_Table):
@@ -70,7 +77,7 @@ class Install(_Table):
     """Another type whose installation and image this one uses; `npm` and `pypi` are empty then."""
     links: Mapping[Beneath, Text] = {}
     """Symbolic links beneath the tools folder and what they lead to; `bin` is on the PATH."""
-    version_command: tuple[Template, ...] = ()
+    version_command: tuple[ToolsTemplate, ...] = ()
     """Prints the version; `{tools}` is known. Empty is `program --version`."""
     prints: Text | None = None
     """What that must print, where it is not the manifest's `version`."""
@@ -90,6 +97,7 @@ class Models(_Table):
     """Which models a harness can be given, and how it learns of model and gateway."""
 
     families: Annotated[tuple[ModelFamily, ...], Field(min_length=1)]
+    """`anthropic`, `openai`, or both: the APIs that it speaks."""
     handover: Text
     """Where it reads model, base address and token from: a phrase for the docs."""
 
@@ -98,14 +106,23 @@ class Capabilities(_Table):
     """What a person gets of this harness; the bench proves each (`make harness-bench`)."""
 
     questions: bool
+    """It asks people, and waits for their answers."""
     permissions: bool
+    """It asks before it does what could do harm."""
     titles: bool
+    """It finds a title for a session."""
     sub_agents: bool
+    """It hands work to agents of its own, whose steps are seen."""
     resume: bool
+    """A conversation goes on after its sandbox was started again."""
     diff: bool
+    """What it changes in a file is seen as a difference."""
     usage: bool
+    """It tells how many tokens a turn took."""
     todo: bool
+    """It keeps a list of steps, which is seen."""
     thinking: bool
+    """What it thinks is seen beside what it says."""
 
 
 class Limits(_Table):
@@ -123,7 +140,9 @@ class FamilyLaunch(_Table):
     argv: tuple[Template, ...] = ()
     """Arguments behind those of every family."""
     env: Mapping[Text, Template] = {}
+    """Variables beside those that every launch has."""
     files: Mapping[Beneath, Template] = {}
+    """By path beneath HOME, what they hold."""
 
 
 class LaunchTemplates(FamilyLaunch):
@@ -134,10 +153,13 @@ class LaunchTemplates(FamilyLaunch):
     """
 
     argv: Annotated[tuple[Template, ...], Field(min_length=1)]
+    """The program and its arguments."""
     links: Mapping[Beneath, Template] = {}
     """By path beneath HOME; the link for `skills` is made without saying so."""
     anthropic: FamilyLaunch = FamilyLaunch()
+    """`argv`, `env` and `files` that come to these for Anthropic's models."""
     openai: FamilyLaunch = FamilyLaunch()
+    """The same for all other models."""
 
 
 class Manifest(_Table):
@@ -146,9 +168,11 @@ class Manifest(_Table):
     id: Annotated[str, Field(pattern=_ID, max_length=_ID_LENGTH)]
     """The contract's `type`; the folder has the same name."""
     display_name: Text
+    """Its name for people."""
     description: Annotated[str, Field(min_length=1, max_length=160)]
     """One sentence for whoever chooses."""
     transport: Transport
+    """How it is spoken to: `http`, `terminal` or `acp`."""
     version: Text
     """The pinned release."""
     planned: bool = False
@@ -162,10 +186,15 @@ class Manifest(_Table):
     skills: Annotated[str, Field(pattern=r"^(~/[^/].*|configuration)$")]
     """Where it looks for skills: a folder of HOME (`~/…`), or `configuration` if a file says it."""
     install: Install
+    """How its program gets onto a machine."""
     models: Models
+    """Which models it can be given."""
     capabilities: Capabilities
+    """What a person gets of it."""
     limits: Limits
+    """What it needs of a machine."""
     launch: LaunchTemplates | None = None
+    """How it is started, where no `implementation` says it."""
 
     @model_validator(mode="after")
     def _check_parts(self) -> Self:

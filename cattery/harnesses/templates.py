@@ -6,7 +6,7 @@ string of TOML and YAML. Other braces stay; `{{model}}` is the text `{model}` it
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 PLACEHOLDERS: Final[Mapping[str, str]] = {
@@ -29,7 +29,7 @@ PLACEHOLDERS: Final[Mapping[str, str]] = {
 _PATTERN: Final = re.compile(r"\{\{([a-z_]+(?::[a-z]+)?)\}\}|\{([a-z_]+)(?::([a-z]+))?\}")
 
 
-def check_template(template: str) -> str:
+def check_template(template: str, known: Collection[str] = PLACEHOLDERS) -> str:
     """Return a template whose placeholders are all known.
 
     Raises:
@@ -38,9 +38,9 @@ def check_template(template: str) -> str:
     for literal, name, form in _PATTERN.findall(template):
         if literal:
             continue
-        if name not in PLACEHOLDERS:
+        if name not in known:
             msg = (
-                f"expected a known placeholder, not {{{name}}}: {', '.join(sorted(PLACEHOLDERS))}; "
+                f"expected a known placeholder, not {{{name}}}: {', '.join(sorted(known))}; "
                 f"the text itself is written {{{{{name}}}}}"
             )
             raise ValueError(msg)

@@ -189,6 +189,11 @@ def test_a_value_is_never_a_template_itself() -> None:
         ),
         ("{model:json}", "{model:xml}", "expected {model} or {model:json}, not {model:xml}"),
         ('"echo/venv/bin/echo"', '"../echo"', "install.program: expected a relative path without"),
+        (
+            "pypi =",
+            'version_command = ["{home}"]\npypi =',
+            "version_command.0: expected a known pla",
+        ),
         ('pypi = ["echo"]', "", "install: expected `npm` or `pypi` packages, or `shares`"),
         ('pypi = ["echo"]', 'shares = "ghost"', "install.shares: expected a type that has an inst"),
         ('id = "echo"', 'id = "Echo!"', "id: string should match pattern"),
