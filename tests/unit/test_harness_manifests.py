@@ -192,7 +192,7 @@ def test_a_value_is_never_a_template_itself() -> None:
         (
             "pypi =",
             'version_command = ["{home}"]\npypi =',
-            "version_command.0: expected a known pla",
+            "version_command.0: expected a know",
         ),
         ('pypi = ["echo"]', "", "install: expected `npm` or `pypi` packages, or `shares`"),
         ('pypi = ["echo"]', 'shares = "ghost"', "install.shares: expected a type that has an inst"),
