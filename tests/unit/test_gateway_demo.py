@@ -150,6 +150,7 @@ def test_anything_else_is_answered_with_what_to_try(prompt: str) -> None:
             "Create a file hello.txt",
         ),
         ('Generate a title for this conversation:\n"fix it!"', "Fix it"),
+        ("<session>\nfix it\n</session>\n\nWrite the title in the language of …", "Fix it"),
         ("Generate a title for this conversation:", "Demo conversation"),
         ("Generate a title for this conversation:\n" + "word " * 40, "Word" + " word" * 9),
         ("Generate a title for this conversation:\n" + "x" * 90, "X" + "x" * 49),
