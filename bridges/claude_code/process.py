@@ -28,6 +28,13 @@ CONTROL_SECONDS = 10.0
 TITLE_SECONDS = 60.0
 _STDERR_LINES = 5
 
+_COMMANDS_OF_THE_TERMINAL = frozenset(
+    {"add-dir", "agents", "branch", "cd", "clear", "config", "exit", "fork", "login", "logout"}
+    | {"mcp", "model", "new", "permissions", "plugin", "quit", "rename", "reset", "resume"}
+    | {"rewind", "settings", "statusline", "teleport", "undo"}
+)
+"""They would change the conversation's id, the model or settings under our feet."""
+
 type Message = dict[str, Any]
 
 
@@ -88,6 +95,7 @@ class ClaudeProcess:
                 "uuid": message_id,
                 "message": {"role": "user", "content": text},
                 "parent_tool_use_id": None,
+                "client_composed": is_only_text(text),
             }
 
         try:
@@ -162,3 +170,12 @@ class ClaudeProcess:
     def _take_stderr(self, line: str) -> None:
         self._said.append(line.strip()[:500])
         _log.info("claude: %s", line.rstrip()[:2000])
+
+
+def is_only_text(prompt: str) -> bool:
+    """Tell whether a prompt that looks like a command must reach the model as the text that it is.
+
+    Other commands (`/compact`, `/init`, a skill's name) do what they do in the terminal.
+    """
+    command = prompt.lstrip().split(maxsplit=1)[0] if prompt.strip() else ""
+    return command.startswith("/") and command[1:] in _COMMANDS_OF_THE_TERMINAL

@@ -15,6 +15,7 @@ from cattery.events.model import (
     ErrorRaised,
     QuestionAsked,
     QuestionKind,
+    StatusChanged,
     TextPiece,
     ToolFinished,
     ToolStarted,
@@ -200,14 +201,34 @@ async def test_a_program_killed_in_a_turn_ends_it_with_the_reason(own_site: Clau
 async def test_an_idle_program_is_ended_and_started_again_on_demand(own_site: ClaudeSite) -> None:
     site = own_site
     session = await site.open()
-    await site.say(session, "remember the number 815")
+    first = await site.say(session, "remember the number 815")
     async with asyncio.timeout(10):
         while programs(site):
             await asyncio.sleep(0.1)
     said = await site.say(session, "which number?")
     assert "815" in json.dumps(site.model.requests[-1])
-    usage = [event for event in said.events if isinstance(event, UsageUpdated)]
-    assert usage
+    before, after = (
+        next(event for event in one.events if isinstance(event, UsageUpdated))
+        for one in (first, said)
+    )
+    assert after.input_tokens > before.input_tokens
+
+
+async def test_commands_are_the_programs_but_for_those_of_its_terminal(site: ClaudeSite) -> None:
+    session = await site.open()
+    await site.say(session, "remember the number 42")
+    assert (await site.say(session, "/clear")).text == "You said: /clear"
+    assert "number 42" in json.dumps(site.model.requests[-1])
+    usage = await site.say(session, "/context")
+    compact = await site.say(session, "/compact")
+    assert "Context Usage" in usage.text
+    assert any(isinstance(event, StatusChanged) for event in compact.events)
+    history = await site.client.fetch_history(session)
+    for said in (usage, compact):
+        assert not [event for event in said.events if isinstance(event, ErrorRaised)]
+        told = ClaudeCodeTranslator(session, said.message).reconcile(history)
+        assert told[-1] == TurnEnded()
+        assert not [event for event in told if isinstance(event, ErrorRaised)]
 
 
 async def test_settings_of_a_hostile_project_reach_nothing(own_site: ClaudeSite) -> None:

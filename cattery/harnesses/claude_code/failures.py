@@ -6,8 +6,9 @@ from cattery.events.model import ErrorRaised, StatusChanged
 from cattery.harnesses.frames import number_of, object_of, objects_of, text_of, texts_of
 from cattery.jsontypes import JsonObject
 
-SYNTHETIC_MODEL: Final = "<synthetic>"
-"""Stands for the model in messages that the program itself wrote."""
+_SYNTHETIC_MODEL: Final = "<synthetic>"
+"""Stands for the model in messages that the program itself wrote: errors, answers to commands."""
+_FILLER: Final = "No response requested."
 EMPTY_ANSWER: Final = (
     "The model gave an empty answer. Send the prompt again, or choose another model."
 )
@@ -27,19 +28,19 @@ _RETRIES: Final = {
 }
 
 
-def is_synthetic(message: JsonObject) -> bool:
-    """Tell whether an assistant message comes from the program and not from the model."""
-    model = text_of(object_of(message, "message"), "model")
-    return model == SYNTHETIC_MODEL or _is_api_error(message)
+def is_error(message: JsonObject) -> bool:
+    """Tell whether an assistant message is the program's own, on a failure of the model."""
+    return _is_api_error(message) or (_is_synthetic(message) and bool(text_of(message, "error")))
 
 
-def raise_synthetic(message: JsonObject) -> list[ErrorRaised]:
-    """Turn a message of the program into an error; what is none (a filler) says nothing."""
-    if not _is_api_error(message) and not text_of(message, "error"):
-        return []
-    blocks = objects_of(object_of(message, "message"), "content")
-    said = " ".join(text_of(block, "text") for block in blocks)
-    return [raise_error(said, text_of(message, "error"))]
+def is_filler(message: JsonObject) -> bool:
+    """Tell whether an assistant message only stands where the model said nothing."""
+    return _is_synthetic(message) and _said(message).strip() == _FILLER
+
+
+def raise_message(message: JsonObject) -> ErrorRaised:
+    """Turn such a message into an error."""
+    return raise_error(_said(message), text_of(message, "error"))
 
 
 def raise_result(result: JsonObject) -> ErrorRaised:
@@ -75,6 +76,15 @@ def tell_retry(message: JsonObject) -> StatusChanged:
     return StatusChanged(
         f"The model failed ({reason}). Trying again, attempt {attempt} of {most}.", detail
     )
+
+
+def _said(message: JsonObject) -> str:
+    blocks = objects_of(object_of(message, "message"), "content")
+    return " ".join(text_of(block, "text") for block in blocks)
+
+
+def _is_synthetic(message: JsonObject) -> bool:
+    return text_of(object_of(message, "message"), "model") == _SYNTHETIC_MODEL
 
 
 def _is_api_error(message: JsonObject) -> bool:

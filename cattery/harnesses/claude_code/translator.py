@@ -25,9 +25,10 @@ from cattery.events.model import (
 from cattery.harnesses.claude_code.blocks import Blocks
 from cattery.harnesses.claude_code.failures import (
     EMPTY_ANSWER,
-    is_synthetic,
+    is_error,
+    is_filler,
+    raise_message,
     raise_result,
-    raise_synthetic,
     tell_retry,
 )
 from cattery.harnesses.claude_code.history import find_turn
@@ -170,10 +171,11 @@ class ClaudeCodeTranslator(Translator):
 
     def _take_assistant(self, message: JsonObject) -> list[Translated]:
         child = text_of(message, "parent_tool_use_id") or None
-        if is_synthetic(message):
-            raised = raise_synthetic(message) if child is None else []
-            self._failed = self._failed or bool(raised)
-            return [*raised]
+        if is_filler(message) or (is_error(message) and child is not None):
+            return []
+        if is_error(message):
+            self._failed = True
+            return [raise_message(message)]
         events: list[Translated] = []
         for place, block in enumerate(objects_of(object_of(message, "message"), "content")):
             events += self._take_block(self._blocks.finish(message, place), block, child)
@@ -281,10 +283,12 @@ class ClaudeCodeTranslator(Translator):
         error = text_of(frame, "error")
         if error and text_of(frame, "outcome") != "aborted":
             return [ErrorRaised(error), TurnEnded()]
+        silent = not self._produced and not self._failed
         match text_of(frame, "outcome"):
             case "failed" if not self._failed:
                 return [raise_result(self._result), TurnEnded()]
-            case "completed" if not self._produced and not self._failed:
+            # A command such as /compact takes no step of the model and says nothing.
+            case "completed" if silent and number_of(self._result, "num_turns") > 0:
                 return [ErrorRaised(EMPTY_ANSWER), TurnEnded()]
             case _:
                 return [TurnEnded()]
