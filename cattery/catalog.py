@@ -57,7 +57,7 @@ def make_catalog(ids: Sequence[str], default: str | None = None) -> list[Model]:
 
 
 def add_model(catalog: Sequence[Model], model_id: str, *, default: bool) -> list[Model]:
-    """Offer one more model, as the last.
+    """Offer one more model: as the last, or as the default, which comes first.
 
     Raises:
         BadRequestError: the site offers very many already.
@@ -68,11 +68,16 @@ def add_model(catalog: Sequence[Model], model_id: str, *, default: bool) -> list
         raise ConflictError(f"The model {model_id} is offered already.")
     if len(ids) >= MAX_OFFERED:
         raise BadRequestError(f"A site offers at most {MAX_OFFERED} models. Remove one first.")
-    return make_catalog([*ids, model_id], model_id if default else _default_of(catalog))
+    if default:
+        return make_catalog([model_id, *ids])
+    return make_catalog([*ids, model_id], _default_of(catalog))
 
 
 def choose_default(catalog: Sequence[Model], model_id: str) -> list[Model]:
-    """Make a model the default.
+    """Make a model the default, and the first.
+
+    So the first one of each family is the last one of it that was chosen, which is what a harness
+    gets that speaks to no other family.
 
     Raises:
         NotFoundError: it is not offered.
@@ -80,7 +85,7 @@ def choose_default(catalog: Sequence[Model], model_id: str) -> list[Model]:
     ids = [model.id for model in catalog]
     if model_id not in ids:
         raise NotFoundError("model")
-    return make_catalog(ids, model_id)
+    return make_catalog([model_id, *ids])
 
 
 def remove_model(catalog: Sequence[Model], model_id: str) -> list[Model]:

@@ -47,14 +47,14 @@ async def add_model(_: AdminUser, wanted: ModelCreate, settings: Settings, datab
     edit = partial(catalog.add_model, model_id=model_id, default=wanted.default)
     async with database.write() as session:
         edited = await offered_models.edit_offered(session, _configured(settings), edit)
-    return Model.model_validate(edited[-1])
+    return Model.model_validate(next(model for model in edited if model.id == model_id))
 
 
 @router.patch("/admin/models", responses=answers(400, 401, 403, 404))
 async def update_model(
     _: AdminUser, model_id: ModelId, change: ModelUpdate, settings: Settings, database: Db
 ) -> Model:
-    """Make a model the default."""
+    """Make a model the default, and the first of all."""
     if not change.default:
         raise BadRequestError("One model is always the default. Make another one the default.")
     edit = partial(catalog.choose_default, model_id=model_id)

@@ -41,6 +41,7 @@ async def test_a_model_can_become_the_default_at_once_or_later(root: Person, ada
     answer = await root.patch("/admin/models", {"default": True}, params={"id": "gpt-5.5"})
     assert answer.json() == {"id": "gpt-5.5", "family": "openai", "default": True}
     assert await default_of(ada) == "gpt-5.5"
+    assert (await offered(ada))[:2] == ["gpt-5.5", "claude-next"]
     missing = await root.patch("/admin/models", {"default": True}, params={"id": "nosuch"})
     refused(missing, 404, "model")
     none = await root.patch("/admin/models", {"default": False}, params={"id": "gpt-5.5"})

@@ -38,10 +38,17 @@ def test_a_default_that_is_not_listed_comes_first_and_nothing_comes_twice() -> N
 def test_edits_keep_exactly_one_default() -> None:
     three = add_model(TWO, "c", default=False)
     assert three == make_catalog(["claude-a", "b", "c"])
-    assert add_model(TWO, "c", default=True) == make_catalog(["claude-a", "b", "c"], "c")
-    assert choose_default(three, "b") == make_catalog(["claude-a", "b", "c"], "b")
-    assert remove_model(choose_default(three, "b"), "c") == make_catalog(["claude-a", "b"], "b")
+    assert add_model(TWO, "c", default=True) == make_catalog(["c", "claude-a", "b"])
+    assert choose_default(three, "b") == make_catalog(["b", "claude-a", "c"])
+    assert remove_model(choose_default(three, "b"), "c") == make_catalog(["b", "claude-a"])
+    assert remove_model(make_catalog(["a", "b", "c"], "b"), "a") == make_catalog(["b", "c"])
     assert remove_model(choose_default(three, "b"), "b") == make_catalog(["claude-a", "c"])
+
+
+def test_the_first_of_a_family_is_the_one_of_it_that_was_chosen_last() -> None:
+    catalog = make_catalog(["claude-a", "claude-b", "gpt-a", "gpt-b"])
+    chosen = choose_default(choose_default(catalog, "gpt-b"), "claude-b")
+    assert [one.id for one in chosen] == ["claude-b", "gpt-b", "claude-a", "gpt-a"]
 
 
 def test_edits_that_make_no_sense_are_refused() -> None:

@@ -48,7 +48,7 @@ function Catalog({ catalog: { models, is_edited: isEdited } }: { catalog: ModelC
     <Panel title="Models" flush actions={isEdited && <Reset />}>
       <Text fz="sm" c="dimmed" px="md" pt="sm">
         Offered when a harness is made, in this order. {isEdited ? 'An administrator chose them.' : 'The site’s settings name them.'}{' '}
-        Any other id can be given by hand.
+        A harness that speaks to one family only begins with the first of it. Any other id can be given by hand.
       </Text>
       <div className={css.scroll}>
         <Table verticalSpacing={6} horizontalSpacing="md">

@@ -31,7 +31,7 @@ export interface paths {
         head?: never;
         /**
          * Update Model
-         * @description Make a model the default.
+         * @description Make a model the default, and the first of all.
          */
         patch: operations["update_model"];
         trace?: never;
