@@ -137,6 +137,10 @@ class HttpHarnessClient(HarnessClient):
         return self._subscribe("/event")
 
     @override
+    async def end_session(self, session: HarnessSessionId) -> None:
+        """Do nothing: a chat's harness keeps no process for a session at rest."""
+
+    @override
     async def close(self) -> None:
         if self._http is not None:
             await self._http.close()

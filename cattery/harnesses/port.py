@@ -91,6 +91,9 @@ class HarnessClient(Protocol):
     async def fetch_title(self, session: HarnessSessionId) -> str | None:
         """Return the title that the harness found for a session; `None` before it has one."""
 
+    async def end_session(self, session: HarnessSessionId) -> None:
+        """End what runs for a session that is being deleted; nothing where nothing does."""
+
     async def close(self) -> None:
         """Release connections."""
 

@@ -1,0 +1,11 @@
+"""Hermes in its own terminal interface, behind our bridge."""
+
+from cattery.harnesses.hermes.launch import launch_hermes
+from cattery.harnesses.manifest import Manifest
+from cattery.harnesses.port import Implementation
+from cattery.harnesses.terminal.client import TerminalClient
+
+
+def implement(_manifest: Manifest) -> Implementation:
+    """Return the parts that the registry joins with Hermes's manifest."""
+    return Implementation(launch=launch_hermes, client=TerminalClient)

@@ -1,0 +1,1 @@
+"""What terminal harnesses share: a client of the bridge that runs them, and its launch."""
