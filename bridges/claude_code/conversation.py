@@ -20,7 +20,7 @@ GRACE_SECONDS = 2.0
 ABORT_SECONDS = 5.0
 """After an interrupt; a program that has not ended its run by then is ended itself."""
 TITLED_LETTERS = 10
-_KEPT = frozenset({"result", "task_notification"})
+_KEPT = frozenset({"result", "task_notification", "task_started"})
 """Types, or subtypes, of message that the transcript does not have."""
 
 
@@ -36,6 +36,7 @@ class ClaudeConversation(Conversation):
         """The turn that messages belong to: the newest whose prompt the program has begun with."""
         self._watch: TurnWatch | None = None
         self._over: asyncio.Future[Outcome] | None = None
+        self._connecting: asyncio.Task[ClaudeProcess] | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._background = 0
         self._entitling: asyncio.Task[None] | None = None
@@ -53,8 +54,8 @@ class ClaudeConversation(Conversation):
         self._turn, self._watch = turn, TurnWatch(message_id)
         self._over = asyncio.get_running_loop().create_future()
         try:
-            process = await self._connect()
-            if turn.aborting:
+            process = await self._wait_for_program(self._over)
+            if process is None or turn.aborting:
                 return Outcome.ABORTED
             await process.send(message_id, turn.prompt.text)
             if not turn.has_title and self._entitling is None:
@@ -68,7 +69,10 @@ class ClaudeConversation(Conversation):
     async def abort(self) -> None:
         """Interrupt the run, and the sub-agents."""
         process, over, watch = self._process, self._over, self._watch
-        if process is None or over is None or watch is None:
+        if over is None or watch is None:
+            return
+        if process is None or self._connecting is not None:
+            self._finish(Outcome.ABORTED)  # it only starts yet
             return
         asyncio.get_running_loop().call_later(ABORT_SECONDS, self._force, over)
         for task_id in watch.tasks:
@@ -84,8 +88,28 @@ class ClaudeConversation(Conversation):
         if self._entitling is not None:
             self._entitling.cancel()
         self._entitling = None
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+            self._connecting = None
+            process = process or self._process
+            self._process = None
         if process is not None:
             await process.close()
+
+    async def _wait_for_program(self, over: asyncio.Future[Outcome]) -> "ClaudeProcess | None":
+        """Return the running program; `None` where the turn was stopped first.
+
+        The start then goes on, for the next turn.
+        """
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._connect())
+        either: set[asyncio.Future[Any]] = {self._connecting, over}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not self._connecting.done():
+            return None
+        connecting, self._connecting = self._connecting, None
+        return connecting.result()
 
     async def _connect(self) -> "ClaudeProcess":
         """Return the running program, or start one that goes on where the transcript ends."""
@@ -106,7 +130,11 @@ class ClaudeConversation(Conversation):
             on_end=self._lose,
         )
         self._background = 0
-        await process.start()
+        try:
+            await process.start()
+        except BaseException:
+            await process.close()
+            raise
         return process
 
     def _take(self, message: Mapping[str, Any]) -> None:

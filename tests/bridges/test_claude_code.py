@@ -135,6 +135,13 @@ async def test_a_stop_ends_text_and_tools_without_an_error_and_the_session_goes_
         "ask",
         lambda event: site.client.abort(session) if isinstance(event, QuestionAsked) else None,
     )
+    fresh = await site.open()
+    await site.client.post_prompt(fresh, site.client.new_message_id(), "slow")
+    await site.client.abort(fresh)
+    async with asyncio.timeout(1):  # less than a program takes to start
+        while await site.client.is_busy(fresh):
+            await asyncio.sleep(0.02)
+    assert (await site.say(fresh, "now")).text == "You said: now"
     for said in (text, tool, question):
         assert not [event for event in said.events if isinstance(event, ErrorRaised)]
     assert (await site.say(session, "still there?")).text.endswith("still there?")
