@@ -61,6 +61,12 @@ class Scale:
         async with self.database.read() as rows:
             return await rows.scalar(query) or 0
 
+    async def failures(self) -> list[str]:
+        """Return why sandboxes failed."""
+        query = select(HarnessRow.failure).where(HarnessRow.status == HarnessStatus.FAILED)
+        async with self.database.read() as rows:
+            return [reason or "" for reason in await rows.scalars(query)]
+
     async def count_projects(self) -> int:
         async with self.database.read() as rows:
             return await rows.scalar(select(func.count()).select_from(ProjectRow)) or 0
@@ -136,8 +142,8 @@ async def _create(scale: Scale, number: int) -> list[ProjectId]:
 
 
 async def _reached(scale: Scale, number: int) -> bool:
-    failed = await scale.count(HarnessStatus.FAILED)
-    assert failed == 0, f"{failed} sandboxes failed"
+    failures = await scale.failures()
+    assert not failures, f"{len(failures)} sandboxes failed, such as: {failures[0]}"
     return await scale.count(HarnessStatus.READY) == number
 
 
