@@ -58,6 +58,8 @@ class SessionWorkflow:
         self._queue: deque[PromptId] = deque()
         self._seen: deque[PromptId] = deque(maxlen=REMEMBERED)
         self._wants_open = False
+        self._wants_again = False
+        self._is_open = False
         self._closing = False
         self._running: PromptId | None = None
         self._aborted = False
@@ -68,9 +70,16 @@ class SessionWorkflow:
         self._describe("idle", "waits for a prompt")
         if self._wants_open and not await self._open():
             return
+        self._is_open = True
         while await self._has_work():
             if self._closing:
                 break
+            if self._wants_again:
+                self._wants_again = False
+                if not await self._open():
+                    return
+                self._describe("idle", "is open")
+                continue
             await self._run_turn(self._queue.popleft())
             self._describe("idle", "waits for a prompt")
             if workflow.info().is_continue_as_new_suggested() and self._may_roll():
@@ -79,7 +88,12 @@ class SessionWorkflow:
 
     @workflow.signal(name=messages.OPEN_SESSION)
     def open(self) -> None:
-        """Open the session in its harness, starting the sandbox where it does not run."""
+        """Open the session in its harness, starting the sandbox where it does not run.
+
+        An open one is looked at again: a terminal asks when its sandbox has gone. Histories from
+        before that have no answer to a second signal.
+        """
+        self._wants_again = self._is_open and workflow.patched("session-opens-again")
         self._wants_open = True
 
     @workflow.signal(name=messages.SUBMIT_PROMPT)
@@ -127,13 +141,13 @@ class SessionWorkflow:
         """Wait for a prompt; false when the workflow may complete."""
         try:
             await workflow.wait_condition(
-                lambda: bool(self._queue) or self._closing,
+                lambda: bool(self._queue) or self._closing or self._wants_again,
                 timeout=LINGER,
                 timeout_summary="idle; completes when no prompt comes",
             )
         except TimeoutError:
             await workflow.wait_condition(workflow.all_handlers_finished)
-            return bool(self._queue)
+            return bool(self._queue) or self._wants_again
         return True
 
     async def _open(self) -> bool:
