@@ -3,6 +3,7 @@
 import fcntl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ PROGRAMS = ".programs"
 """In the tools folder: what is installed, a path a line, for `scripts/install.sh` to look at."""
 _AT_ONCE = 2
 """They wait for the network more than for a processor."""
+_SPEAKING = threading.Lock()
 
 
 def install_harnesses() -> None:
@@ -65,7 +67,7 @@ def _locked(tools: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            Console().say(f"install: waiting for another installation into {tools}")
+            _say(f"install: waiting for another installation into {tools}")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -74,14 +76,14 @@ def _install_bridges(registry: HarnessRegistry, source: Path, tools: Path) -> No
     if not any(registry.manifests[name].install.bridges for name in registry):
         return
     if install_bridges(source, tools):
-        Console().say(f"install: our bridges into {tools / BRIDGES}")
+        _say(f"install: our bridges into {tools / BRIDGES}")
 
 
 def _try_install(plan: Installation) -> str | None:
     """Install one harness; return in words what went wrong."""
     name, version = plan.manifest.display_name, plan.manifest.version
     begun = time.monotonic()
-    Console().say(f"install: {name} {version} into {plan.folder}")
+    _say(f"install: {name} {version} into {plan.folder}")
     try:
         plan.prepare()
         for command in plan.commands():
@@ -92,8 +94,14 @@ def _try_install(plan: Installation) -> str | None:
         return error.message
     except OSError as error:
         return f"{name} could not be installed into {plan.folder}: {error}."
-    Console().say(f"install: {name} {version} is there, {time.monotonic() - begun:.0f} s")
+    _say(f"install: {name} {version} is there, {time.monotonic() - begun:.0f} s")
     return None
+
+
+def _say(text: str) -> None:
+    """Print a line whole, whoever else prints one meanwhile."""
+    with _SPEAKING:
+        Console().say(text)
 
 
 def _run(plan: Installation, argv: tuple[str, ...], folder: Path, source: str) -> None:
