@@ -3,7 +3,7 @@ import { Loader, VisuallyHidden } from '@mantine/core'
 import { useDocumentTitle } from '@mantine/hooks'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useParams } from '@tanstack/react-router'
-import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
+import { lazy, Suspense, useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 import { queries } from '../api/queries'
 import type { Session } from '../api/types'
 import { sessionTitle } from '../shell/names'
@@ -21,10 +21,30 @@ import type { Meta, Transcript as Store } from './store'
 import { Transcript } from './Transcript'
 import css from './chat.module.css'
 
+const TerminalPage = lazy(async () => ({ default: (await import('../terminal/TerminalPage')).TerminalPage }))
+
 export function SessionPage() {
   const { session: id, project } = useParams({ from: '/app/p/$project/s/$session' })
   const session = useQuery(queries.session(id))
-  return <Loaded query={session}>{(data) => <Chat key={id} session={data} project={project} />}</Loaded>
+  return <Loaded query={session}>{(data) => <Kind key={id} session={data} project={project} />}</Loaded>
+}
+
+/** A chat or a terminal, after the session's harness. */
+function Kind({ session, project }: { session: Session; project: string }) {
+  const harness = useQuery(queries.harness(session.harness_id))
+  return (
+    <Loaded query={harness}>
+      {({ transport_kind: kind }) =>
+        kind === 'terminal' ? (
+          <Suspense fallback={<Loader m="auto" size="sm" aria-label="Loading the terminal" />}>
+            <TerminalPage session={session} />
+          </Suspense>
+        ) : (
+          <Chat session={session} project={project} />
+        )
+      }
+    </Loaded>
+  )
 }
 
 function Chat({ session, project }: { session: Session; project: string }) {
