@@ -6,6 +6,9 @@ from itertools import groupby
 from bridges.terminal.grid import Row
 from bridges.terminal.screen import Screen
 
+_NOT_MIRRORED = ("?6", "?2026")
+"""Origin mode counts from a region that a mirror has not; a mirror synchronises by itself."""
+
 
 def draw(screen: Screen) -> bytes:
     """Return what makes a terminal of the same size show this screen, its scrollback above."""
@@ -27,6 +30,29 @@ def draw(screen: Screen) -> bytes:
         out.append(f"\x1b[{style}m{letter}\x1b[m")
     out.append(f"\x1b[{screen.attributes.text}m" if screen.attributes.text else "")
     return "".join(out).encode("utf-8", "replace")
+
+
+def mirror(screen: Screen, *, is_fresh: bool) -> bytes:
+    """Return what shows this screen in the corner of a larger terminal.
+
+    There the program's own bytes would scroll at other rows than it means. Nothing scrolls here:
+    every row is written at its place, all of them in one go.
+    """
+    cols, rows = screen.size
+    out = ["\x1bc" if is_fresh else "", "\x1b[?2026h\x1b[m"]
+    for y, row in enumerate(screen.grid.lines):
+        out.append(f"\x1b[{y + 1};1H{_draw_row(row)}\x1b[m")
+        out.append("\x1b[K" if _is_short(row) else f"\x1b[{y + 1};{cols + 1}H\x1b[K")
+    out.append(f"\x1b[{rows + 1};1H\x1b[J")
+    for mode, on in screen.modes.items():
+        if mode.startswith("?") and mode not in _NOT_MIRRORED:
+            out.append(f"\x1b[?{mode[1:]}{'h' if on else 'l'}")
+    out.append(f"\x1b[{screen.cursor.y + 1};{screen.cursor.x + 1}H\x1b[?2026l")
+    return "".join(out).encode("utf-8", "replace")
+
+
+def _is_short(row: Row) -> bool:
+    return row[-1] == (" ", "")
 
 
 def _set_modes(screen: Screen) -> Iterable[str]:

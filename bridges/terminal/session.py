@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from bridges.terminal import queries
-from bridges.terminal.drawing import draw
 from bridges.terminal.programs import Program
 from bridges.terminal.screen import Screen
 from bridges.terminal.sequences import Tokenizer
@@ -82,7 +81,7 @@ class Session:
     def join(self) -> Viewer:
         """Add a viewer, who first gets the present screen."""
         self.start()
-        viewer = Viewer(lambda: draw(self._screen))
+        viewer = Viewer(self._screen)
         self._viewers.add(viewer)
         return viewer
 
@@ -98,6 +97,8 @@ class Session:
             min(max(rows, MIN_SIZE[1]), MAX_SIZE[1]),
         )
         self._fit()
+        if viewer.dimensions != self._screen.size:
+            viewer.redraw()
 
     async def type(self, data: bytes) -> None:
         """Type what a viewer typed or pasted."""
