@@ -94,7 +94,7 @@ def test_the_four_types_of_the_contract_are_known() -> None:
         }
         == kinds
     )
-    with pytest.raises(BadRequestError, match="claude-code, codex, hermes, opencode"):
+    with pytest.raises(BadRequestError, match="claude-code, codex, codex-acp, hermes, hermes-acp, opencode"):
         registry.require_known("vim")
     with pytest.raises(SandboxSetupError, match="knows no harness type 'vim'"):
         registry.require_runnable("vim")
