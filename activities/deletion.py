@@ -1,11 +1,16 @@
 """Effects of deletions: what there is still to delete, and the removal of workspaces and rows."""
 
+import structlog
 from temporalio import activity
 
+from activities.connections import HarnessConnections
 from activities.file_managers import FileManagers
 from activities.heartbeat import heartbeating
 from cattery.db import purge
 from cattery.db.engine import Database
+from cattery.db.sandbox_rows import find_harness
+from cattery.db.turns import find_session
+from cattery.errors import HarnessError, SandboxError
 from cattery.sandboxes.port import SandboxRuntime
 from cattery.temporal.failures import translated_errors
 from cattery.temporal.messages import (
@@ -18,6 +23,8 @@ from cattery.temporal.messages import (
     UserRef,
 )
 
+log = structlog.get_logger(__name__)
+
 
 class DeletionActivities:
     """Deletes rows, and the workspaces that go with projects. All are safe to repeat.
@@ -26,17 +33,38 @@ class DeletionActivities:
     """
 
     def __init__(
-        self, database: Database, runtime: SandboxRuntime, files: FileManagers | None = None
+        self,
+        database: Database,
+        runtime: SandboxRuntime,
+        files: FileManagers | None = None,
+        connections: HarnessConnections | None = None,
     ) -> None:
         self._database = database
         self._runtime = runtime
         self._files = files
+        self._connections = connections
 
     @activity.defn(name="deletion.purge_session")
     async def purge_session(self, ref: SessionRef) -> None:
-        """Remove a session's rows and its log."""
+        """Remove a session's rows and its log, and end what its harness still runs for it."""
+        await self._end_in_harness(ref)
         async with self._database.write() as session:
             await purge.purge_session(session, ref.session_id)
+
+    async def _end_in_harness(self, ref: SessionRef) -> None:
+        """End a terminal's program. One that cannot be reached ends with its sandbox at last."""
+        async with self._database.read() as rows:
+            session = await find_session(rows, ref.session_id)
+            harness = await find_harness(rows, session.harness_id) if session else None
+        if self._connections is None or session is None or harness is None:
+            return
+        if session.harness_session_id is None or harness.endpoint is None:
+            return
+        try:
+            async with self._connections.use(harness) as connection:
+                await connection.client.end_session(session.harness_session_id)
+        except (HarnessError, SandboxError) as error:
+            log.info("session_left_in_harness", session=str(ref.session_id), error=error.message)
 
     @activity.defn(name="deletion.purge_harness")
     async def purge_harness(self, ref: HarnessRef) -> None:

@@ -113,7 +113,7 @@ def create_workers(
     sandboxes = SandboxActivities(
         parts.database, parts.runtime, parts.registry, parts.gateway_url, files
     )
-    deletion = DeletionActivities(parts.database, parts.runtime, files)
+    deletion = DeletionActivities(parts.database, parts.runtime, files, services.connections)
     lifecycles = LifecycleActivities(parts.client)
     sweep = SweepActivities(parts.database, parts.runtime, parts.client)
     return [

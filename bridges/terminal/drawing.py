@@ -17,7 +17,8 @@ def draw(screen: Screen) -> bytes:
     main = [*screen.scrollback, *screen.main.lines]
     out.append("\r\n".join(_draw_row(row) for row in main))
     if screen.is_alternate:
-        out.append("\x1b[m\x1b[?1049h\x1b[H")
+        x, y = screen.main_cursor
+        out.append(f"\x1b[m\x1b[{y + 1};{x + 1}H\x1b[?1049h\x1b[H")
         out.append("\r\n".join(_draw_row(row) for row in screen.grid.lines))
     out.append("\x1b[m")
     if (screen.grid.top, screen.grid.bottom) != (0, rows - 1):

@@ -329,7 +329,14 @@ class Screen:
         self.attributes = attributes.copy()
         self._move(x, y)
 
+    @property
+    def main_cursor(self) -> tuple[int, int]:
+        """Where the cursor goes when the program leaves the alternate screen."""
+        x, y, _ = self._main_saved or (0, 0, None)
+        return min(x, self.main.cols - 1), min(y, self.main.rows - 1)
+
     def _soft_reset(self) -> None:
+        self._saved = self._main_saved = None
         self.attributes = Attributes()
         self.grid.top, self.grid.bottom = 0, self.grid.rows - 1
         self.modes["?6"], self.modes["?25"], self.modes["4"] = False, True, False
