@@ -10,7 +10,7 @@ from typing import Any, override
 from bridges.acp.permissions import CANCELLED, ask_of, outcome_of
 from bridges.acp.process import AgentProcess
 from bridges.acp.record import Parts, Record
-from bridges.contract.agent import AgentError, Conversation, Outcome, Turn
+from bridges.contract.agent import AgentError, Answered, Conversation, Outcome, Turn
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class AcpConversation(Conversation):
         """The turn that updates belong to; `None` while a conversation is loaded."""
         self._parts = Parts()
         self._stopping: asyncio.Future[None] | None = None
+        self._asking: set[asyncio.Task[Sequence[Answered] | None]] = set()
         self._heard_at = 0.0
         self._title = ""
 
@@ -73,6 +74,7 @@ class AcpConversation(Conversation):
                 return Outcome.ABORTED
             return self._judge(turn, result)
         finally:
+            await self._stop_asking()
             self._turn = self._stopping = None
 
     @override
@@ -204,7 +206,20 @@ class AcpConversation(Conversation):
         """Ask a person; without a turn there is nobody, which is no leave to anything."""
         if self._turn is None or params.get("sessionId") != self._acp_session:
             return CANCELLED
-        return outcome_of(params, await self._turn.ask(ask_of(params)))
+        asking = asyncio.create_task(self._turn.ask(ask_of(params)))
+        self._asking.add(asking)
+        try:
+            await asyncio.wait([asking])
+        finally:
+            self._asking.discard(asking)
+        return CANCELLED if asking.cancelled() else outcome_of(params, asking.result())
+
+    async def _stop_asking(self) -> None:
+        """Close what is still asked: an agent may go on, or end, without the answer."""
+        asking = [*self._asking]
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
 
 
 async def _request(

@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 MAX_LINE = 64 * 1024 * 1024
 """Of one message; an agent that sends more has lost its way, and its process is ended."""
+EXIT_POLL_SECONDS = 0.1
 LEAVE_SECONDS = 1.0
 """After its input was closed, for an agent to write down what it has."""
 SEND_SECONDS = 10.0
@@ -140,10 +141,10 @@ class AgentProcess:
                 process.stdin.close()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEAVE_SECONDS):
-                    await process.wait()
+                    await _exit(process)
         self._kill()
         if process is not None:
-            await process.wait()
+            await _exit(process)
         for task in self._watching:
             task.cancel()
         await asyncio.gather(*self._watching, return_exceptions=True)
@@ -179,11 +180,11 @@ class AgentProcess:
             self._tail.extend(line.decode(errors="replace")[:500] for line in lines)
 
     async def _wait(self, process: asyncio.subprocess.Process) -> None:
-        await process.wait()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await self._watching[0]  # its last words
+        await _exit(process)
         self._kill()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await asyncio.shield(self._watching[0])  # its last words
         self._on_end(self.reason())
 
     async def _see_end(self) -> None:
@@ -192,17 +193,38 @@ class AgentProcess:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
-                await self._process.wait()
+                await _exit(self._process)
         self._kill()
-        await self._process.wait()
+        await _exit(self._process)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await asyncio.shield(self._watching[0])  # its last words
+
+
+async def _exit(process: asyncio.subprocess.Process) -> None:
+    """Wait until it is gone. Its own `wait` also waits for whoever else holds its pipes."""
+    while process.returncode is None:  # noqa: ASYNC110 - nothing tells of it alone
+        await asyncio.sleep(EXIT_POLL_SECONDS)
 
 
 def _sentence(method: str, error: RequestError) -> str:
-    data = error.data
-    detail = data if isinstance(data, str) else ""
-    if isinstance(data, dict):
-        known = (data.get(name) for name in ("message", "details", "error"))
-        detail = next((str(value) for value in known if value), json.dumps(data))
+    detail = _detail(error.data)
     said = " ".join(f"{error}{f': {detail}' if detail and detail != str(error) else ''}".split())
     what = "The agent failed" if method == "session/prompt" else f"The agent refused {method}"
     return f"{what}: {said[:_MAX_REASON].rstrip('.')}. Send the prompt again."
+
+
+def _detail(data: Any) -> str:
+    """Find the words in what came with an error, which may be a model's own answer."""
+    if isinstance(data, str):
+        try:
+            inner = json.loads(data)
+        except ValueError:
+            return data
+        return _detail(inner) if isinstance(inner, dict) else data
+    if not isinstance(data, dict):
+        return ""
+    for name in ("message", "details", "error"):
+        if words := _detail(data.get(name)):
+            return words
+    return json.dumps(data)

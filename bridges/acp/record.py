@@ -49,7 +49,7 @@ class Record:
 
     def read(self, turns: Sequence[str]) -> list[tuple[float, str, Mapping[str, Any]]]:
         """Return the messages of some turns, texts and tool calls in one piece each."""
-        wanted, folded = set(turns), _Folded()
+        wanted, folded = set(turns), Folded()
         for line in self._read():
             turn, message, at = line.get("turn"), line.get("message"), line.get("at")
             if turn in wanted and isinstance(message, dict) and isinstance(at, int | float):
@@ -105,11 +105,14 @@ class Parts:
 
 
 @dataclass
-class _Folded:
+class Folded:
+    """Puts messages together: one for a text, one for a tool call."""
+
     _entries: dict[tuple[str, str], tuple[float, str, Message]] = field(default_factory=dict)
     _texts: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def add(self, at: float, turn: str, message: Message) -> None:
+        """Take the next message of a turn."""
         update = message.get("update")
         update = update if isinstance(update, dict) else {}
         text, kind = text_of(update), str(update.get("sessionUpdate"))
@@ -127,6 +130,7 @@ class _Folded:
             self._entries[turn, f"line {len(self._entries)}"] = (at, turn, message)
 
     def entries(self) -> list[tuple[float, str, Mapping[str, Any]]]:
+        """Return (when it began, turn, message) of each."""
         for key, texts in self._texts.items():
             at, turn, message = self._entries[key]
             content = {**message["update"]["content"], "text": "".join(texts)}

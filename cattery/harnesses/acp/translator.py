@@ -135,7 +135,7 @@ class AcpTranslator(Translator):
         if not text:
             return []
         self._produced = True
-        part_id = f"{self._prompt}.{int(number_of(message, 'part'))}"
+        part_id = f"{self._prompt}.part.{int(number_of(message, 'part'))}"
         offset = int(number_of(message, "offset"))
         return [TextPiece(part_id, text, offset, kind == "agent_thought_chunk")]
 
@@ -145,7 +145,7 @@ class AcpTranslator(Translator):
         call_id = text_of(update, "toolCallId")
         call = self._calls.setdefault(call_id, {})
         call.update({name: value for name, value in update.items() if value is not None})
-        return [*tool_events(f"{self._prompt}.{call_id}", call)]
+        return [*tool_events(f"{self._prompt}.tool.{call_id}", call)]
 
     def _take_plan(self, message: JsonObject) -> list[Translated]:
         entries = objects_of(object_of(message, "update"), "entries")
