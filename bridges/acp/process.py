@@ -58,6 +58,7 @@ class AgentProcess:
         self._connection: Connection | None = None
         self._watching: list[asyncio.Task[None]] = []
         self._tail: deque[str] = deque(maxlen=_TAIL)
+        self._gone = asyncio.Event()
 
     @property
     def alive(self) -> bool:
@@ -110,13 +111,29 @@ class AgentProcess:
         if self._connection is None:
             raise AgentError(self.reason())
         try:
-            result = await self._connection.send_request(method, dict(params))
+            result = await self._send(self._connection, method, params)
         except RequestError as error:
             raise AgentError(_sentence(method, error)) from error
         except (ConnectionError, OSError) as error:
             await self._see_end()
             raise AgentError(f"The agent ended: {self.reason()}") from error
         return result if isinstance(result, dict) else {}
+
+    async def _send(self, connection: Connection, method: str, params: Params) -> Any:
+        """Send a request; its answer is not waited for once the process is gone.
+
+        The pipe alone does not say so: a command that left the process group may hold it open.
+        """
+        sending = asyncio.ensure_future(connection.send_request(method, dict(params)))
+        gone = asyncio.create_task(self._gone.wait())
+        try:
+            await asyncio.wait([sending, gone], return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                return sending.result()
+            raise ConnectionError
+        finally:
+            for task in (sending, gone):
+                task.cancel()
 
     async def notify(self, method: str, params: Params) -> None:
         """Tell it something; one that does not read is left alone."""
@@ -185,6 +202,7 @@ class AgentProcess:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 await asyncio.shield(self._watching[0])  # its last words
+        self._gone.set()
         self._on_end(self.reason())
 
     async def _see_end(self) -> None:
