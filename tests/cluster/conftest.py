@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[2]
 OVERLAY = "k8s/overlays/kind"
 STAND_INS = {"postgres:17": "postgres", "temporalio/temporal:1.9.1": "temporal"}
 """Images of others, by the folder beneath `CATTERY_STANDINS` that one can be built from."""
+OUR_IMAGES = ("opencode", "filemgr", "server")
+"""Those that these tests use; the images of the other harnesses take minutes to build."""
 TEST_TIMEOUT = 300
 _FOLDER = Path(__file__).parent
 
@@ -115,9 +117,9 @@ def images(kubectl: Kubectl) -> str:
             if f"/{name}\n" not in loaded:
                 _run([builder, "build", "-t", name, str(Path(stand_ins) / folder)])
     tag = "test"
-    _run(["scripts/images.sh"], TAG=tag)
+    _run(["scripts/images.sh", *OUR_IMAGES], TAG=tag)
     if not builder:
-        names = [f"cattery-{name}:{tag}" for name in ("opencode", "filemgr", "server")]
+        names = [f"cattery-{name}:{tag}" for name in OUR_IMAGES]
         _run(["kind", "load", "docker-image", "--name", "cattery", *names])
     return tag
 
