@@ -180,7 +180,9 @@ async def test_a_conversation_thinks_writes_is_stopped_killed_and_goes_on(agent:
     await client.close()
     await agent.site.kill()
     agent.client = await agent.site.start()
-    assert (await turn("again")).text == "You said: again"
+    # Hermes puts a prompt that was cut off by its death before the next one.
+    prompt = "slow\n\nagain" if agent.name == "hermes-acp" else "again"
+    assert (await turn("again")).text == f"You said: {prompt}"
     history = await agent.client.fetch_history(session)
     texts = [frame["text"] for frame in history if frame["type"] == "turn.taken"]
     assert len(texts) == 7
