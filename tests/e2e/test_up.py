@@ -233,10 +233,10 @@ def test_a_taken_port_is_said_with_the_remedy(machine: Machine) -> None:
     assert machine.processes() == []
 
 
-def test_without_opencode_nothing_is_started(machine: Machine, tmp_path: Path) -> None:
+def test_without_any_harness_nothing_is_started(machine: Machine, tmp_path: Path) -> None:
     result = machine.run("up", CATTERY_TOOLS=str(tmp_path / "tools"))
     assert result.returncode == 1
-    assert "opencode is not installed in" in result.stderr
+    assert "No harness is installed in" in result.stderr
     assert "make install" in result.stderr
 
 
