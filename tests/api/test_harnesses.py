@@ -207,5 +207,6 @@ async def test_the_site_tells_its_facts_and_admins_where_temporal_is(
     assert {"questions", "thinking"} <= set(first["capabilities"])
     assert first["description"].endswith(".")
     offers = {t["id"]: t["available"] for t in facts["harness_types"]}
-    assert set(offers) == {"opencode", "claude-code", "codex", "hermes"}
+    chats = {"opencode", "claude-code", "codex-acp", "hermes-acp"}
+    assert set(offers) == chats | {"codex", "hermes"}
     assert facts["temporal_ui_url"] is None

@@ -94,7 +94,8 @@ def test_the_four_types_of_the_contract_are_known() -> None:
         }
         == kinds
     )
-    with pytest.raises(BadRequestError, match="claude-code, codex, codex-acp, hermes, hermes-acp, opencode"):
+    known = "claude-code, codex, codex-acp, hermes, hermes-acp, opencode"
+    with pytest.raises(BadRequestError, match=known):
         registry.require_known("vim")
     with pytest.raises(SandboxSetupError, match="knows no harness type 'vim'"):
         registry.require_runnable("vim")
