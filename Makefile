@@ -65,7 +65,7 @@ kind-down: ## Delete that cluster with everything in it
 
 ##@ Check
 
-.PHONY: test test-unit test-web test-e2e test-faults test-cluster lint fmt bench bench-cluster
+.PHONY: test test-unit test-web test-e2e test-faults test-cluster test-cluster-faults lint fmt bench bench-cluster
 test: install-dev web ## Run all tests (T=path narrows them to some of the Python tests)
 	@$(INSTALL) browsers
 ifeq ($(strip $(T)),)
@@ -90,8 +90,11 @@ test-e2e: install-dev web ## Run the tests with real processes and a real browse
 test-faults: install-dev ## Run the slow tests that break things
 	@exec $(BIN)/pytest -m slow tests/faults $(T)
 
-test-cluster: install-dev ## Run the tests in a real cluster, which they break too (CATTERY_CLUSTER_UP= or KUBECONFIG=)
-	@exec $(BIN)/pytest -m cluster tests/cluster $(T)
+test-cluster: install-dev ## Run the tests in a real cluster (CATTERY_CLUSTER_UP= or KUBECONFIG=)
+	@exec $(BIN)/pytest -m "cluster and not slow" tests/cluster $(T)
+
+test-cluster-faults: install-dev ## Run those that take the cluster's API server away again and again
+	@exec $(BIN)/pytest -m "cluster and slow" tests/cluster $(T)
 
 lint: install-dev ## Check style, types and layers, of Python and the web UI
 	@$(INSTALL) web-deps

@@ -45,8 +45,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let what looks at the whole run come last, in whatever order the others come."""
-    items.sort(key=lambda item: item.path.name == "test_rights.py")
+    """Let outages come after what needs a whole cluster, and last what looks at the whole run."""
+    items.sort(
+        key=lambda item: (
+            item.path.name == "test_rights.py",
+            item.get_closest_marker("slow") is not None,
+        )
+    )
 
 
 @pytest.hookimpl(wrapper=True)

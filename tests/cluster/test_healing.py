@@ -77,7 +77,7 @@ CASES: dict[str, tuple[Callable[[Broken], Awaitable[None]], str]] = {
 
 
 @pytest.mark.timeout(900, func_only=True)
-@pytest.mark.parametrize("outage", [0, 30])
+@pytest.mark.parametrize("outage", [0, pytest.param(30, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", CASES)
 async def test_a_broken_sandbox_is_told_and_comes_back_in_its_generation(
     site: RuntimeSite, case: str, outage: int

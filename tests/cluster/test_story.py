@@ -8,19 +8,46 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import override
 
 import aiohttp
 import pytest
 
-from cattery.jsontypes import JsonObject
+from cattery.jsontypes import Json, JsonObject
 from tests.cluster.conftest import Deployed
 from tests.cluster.faults import find_faults
 from tests.cluster.kubectl import SANDBOXES, Kubectl
 from tests.conformance import eventually
-from tests.e2e.client import Client, Watcher, objects_of, text_of
+from tests.e2e.client import Answer, Client, Watcher, objects_of, text_of
 
 SECONDS = 300
 OUTAGE = 30
+
+
+class PatientClient(Client):
+    """Asks again while nobody listens.
+
+    After an outage of the API server the cluster takes every pod for not ready until their node has
+    reported again, and refuses connections to services meanwhile.
+    """
+
+    @override
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Json = None,
+        *,
+        query: dict[str, str] | None = None,
+        form: aiohttp.FormData | None = None,
+    ) -> Answer:
+        """Send a request, which is not sent twice: only a connection is tried again."""
+        async with asyncio.timeout(SECONDS):
+            while True:
+                try:
+                    return await super().ask(method, path, body, query=query, form=form)
+                except aiohttp.ClientConnectorError:
+                    await asyncio.sleep(1)
 
 
 @dataclass
@@ -87,7 +114,7 @@ async def told(deployed: Deployed) -> AsyncIterator[Story]:
     """Make the project, the harness and the session; everything goes at the end."""
     timeout = aiohttp.ClientTimeout(total=90)
     async with aiohttp.ClientSession(timeout=timeout) as http:
-        client = Client(http, deployed.base_url, deployed.token)
+        client = PatientClient(http, deployed.base_url, deployed.token)
         project_id = await client.create_project("Cluster story")
         body: JsonObject = {
             "harness_name": "Tom",
@@ -109,6 +136,7 @@ async def test_the_whole_story(deployed: Deployed) -> None:
         await live(story, _calm)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1_200, func_only=True)
 async def test_the_whole_story_with_the_api_server_away_in_the_middle_of_each_step(
     deployed: Deployed,
