@@ -28,11 +28,13 @@ from cattery.sandboxes.kubernetes.failures import ClusterUnreachableError
 from cattery.sandboxes.kubernetes.findings import Failure
 from cattery.sandboxes.kubernetes.placement import Wanted
 from cattery.sandboxes.kubernetes.state import ClusterState
-from cattery.sandboxes.patience import ProbePatience
 from cattery.sandboxes.port import Report, RuntimeEvent, Step, StepName, Waiting
 
 LOG_LINES: Final = 50
 """Of a program that failed, in the error."""
+PROBE_SECONDS: Final = 1.5
+"""A client's own probes end within a second. Shorter ones cost more than they save: a cold
+program's first answer takes a while, and each probe that is given up begins anew."""
 PROBE_PAUSE: Final = 0.05
 WAIT_PATIENCE: Final = 240.0
 """Seconds that one call waits for quota before it says so; its caller comes again."""
@@ -221,14 +223,11 @@ class _Start:
             await asyncio.gather(answering, changed, return_exceptions=True)
 
     async def _ask_until_it_answers(self, address: str) -> None:
-        patience = ProbePatience()
         while True:
             try:
-                async with asyncio.timeout(patience.seconds):
+                async with asyncio.timeout(PROBE_SECONDS):
                     return await self._probe(address)
-            except TimeoutError:
-                patience.grow()
-            except (HarnessError, SandboxError):
+            except (TimeoutError, HarnessError, SandboxError):
                 await asyncio.sleep(PROBE_PAUSE)
 
     async def _give_up(self) -> SandboxError:

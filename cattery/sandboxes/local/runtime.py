@@ -19,8 +19,7 @@ from cattery.sandboxes.local.layout import Layout, delete_tree, make_private
 from cattery.sandboxes.local.plan import Planner
 from cattery.sandboxes.local.ports import accepts_connections
 from cattery.sandboxes.local.sandbox import LocalSandbox
-from cattery.sandboxes.local.starter import Starter, endpoint_of, running
-from cattery.sandboxes.patience import LONGEST_SECONDS
+from cattery.sandboxes.local.starter import PROBE_SECONDS, Starter, endpoint_of, running
 from cattery.sandboxes.port import (
     Isolation,
     Notice,
@@ -204,7 +203,7 @@ class LocalRuntime:
             return False
         client = harness.client(endpoint_of(record))
         try:
-            async with asyncio.timeout(LONGEST_SECONDS):
+            async with asyncio.timeout(PROBE_SECONDS):
                 await client.check_health()
         except (TimeoutError, HarnessError, SandboxError):
             return False

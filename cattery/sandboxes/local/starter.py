@@ -19,7 +19,6 @@ from cattery.sandboxes.local.ports import LOOPBACK, choose_port, tells_of_taken_
 from cattery.sandboxes.local.sandbox import LocalSandbox
 from cattery.sandboxes.names import name_sandbox
 from cattery.sandboxes.needs import require_needs
-from cattery.sandboxes.patience import ProbePatience
 from cattery.sandboxes.port import (
     Observation,
     Report,
@@ -40,6 +39,8 @@ _log = structlog.get_logger(__name__)
 
 LOG_LINES = 50
 """Of a harness that failed, in the error."""
+PROBE_SECONDS = 1.5
+"""A client's own probes end within a second."""
 _PAUSE = 0.05
 _PORT_TRIES = 4
 _RECORD_SECONDS = 5.0
@@ -166,16 +167,13 @@ class Starter:
     ) -> Observation:
         endpoint = endpoint_of(record)
         client = harness.client(endpoint)
-        patience = ProbePatience()
         try:
             while True:
                 self._check_alive(record, sandbox, harness)
                 try:
-                    async with asyncio.timeout(patience.seconds):
+                    async with asyncio.timeout(PROBE_SECONDS):
                         await client.check_health()
                 except (TimeoutError, HarnessError, SandboxError) as error:
-                    if isinstance(error, TimeoutError):
-                        patience.grow()
                     if asyncio.get_running_loop().time() > deadline:
                         raise await self._give_up(sandbox, harness, error) from error
                     await asyncio.sleep(_PAUSE)
