@@ -116,8 +116,10 @@ async def run(number: int) -> JsonObject:
         figures["objects left"] = await asyncio.to_thread(scale.left)
     for name, value in figures.items():
         print(f"{name:<44}{value:10.2f}" if isinstance(value, float) else f"{name:<44}{value:>10}")
+    calls = calls_file.read_text().splitlines()
+    calls_file.unlink()
     print("calls to the API server by the worker, watches and sweeps (one LIST each) too:")
-    for line in sorted(calls_file.read_text().splitlines(), key=lambda line: -int(line.split()[0])):
+    for line in sorted(calls, key=lambda line: -int(line.split()[0])):
         print(f"  {line}")
     assert figures["objects left"] == 0
     return figures
@@ -166,7 +168,6 @@ async def running_scale() -> AsyncIterator[tuple[Scale, Path]]:
         database = connect(DatabaseSettings(url=SecretStr(url)))
         stack.push_async_callback(database.close)
         calls_file = home.parent / f"{home.name}.calls"
-        stack.callback(lambda: calls_file.unlink(missing_ok=True))
         address = temporal.client.service_client.config.target_host
         env = _worker_environment(home, url, address, name)
         worker = await stack.enter_async_context(_running_worker(env, home, calls_file))
