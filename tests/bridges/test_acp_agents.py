@@ -188,9 +188,8 @@ async def test_a_conversation_thinks_writes_is_stopped_killed_and_goes_on(agent:
     assert len(texts) == 7
 
 
+@pytest.mark.parametrize("agent", ["hermes-acp"], indirect=True)  # codex-acp never asks
 async def test_leave_that_is_denied_changes_nothing(agent: Agent) -> None:
-    if agent.name == "codex-acp":
-        pytest.skip("its configuration never asks: the sandbox is the confinement")
     session = await agent.client.create_session(theme="dark")
 
     def deny(event: Translated) -> object:
