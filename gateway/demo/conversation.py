@@ -7,6 +7,7 @@ expected type counts as not there.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from cattery.jsontypes import Json, JsonObject
 
@@ -32,6 +33,13 @@ class Conversation:
     """The harness's tools by name, with the names of their parameters."""
     calls: tuple[PastCall, ...] = ()
     """What we called since the user's last words, in order."""
+
+    def locate(self, path: str) -> str:
+        """Put claude-code's working directory before a path: its tools take absolute ones only."""
+        if "Write" not in self.tools:
+            return path
+        found = re.search(r"[Ww]orking directory: *(/\S*)", self.system)
+        return str(PurePosixPath(found[1]) / path) if found else path
 
 
 class ConversationReader:

@@ -78,7 +78,7 @@ def decide(conversation: Conversation) -> list[Part]:  # noqa: C901 - one line f
 
 def _write_file(conversation: Conversation, intent: WriteFile) -> list[Part]:
     """Write the file; read it first if the harness insists; run it if that was asked for."""
-    path = _absolute_where_needed(conversation, intent.path)
+    path = conversation.locate(intent.path)
     content = intent.content or words.file_content(intent.path)
     write = write_call(conversation.tools, path, content)
     if write is None:
@@ -114,7 +114,7 @@ def _after_other_call(conversation: Conversation, intent: WriteFile, write: Tool
 
 
 def _read_file(conversation: Conversation, intent: ReadFile) -> list[Part]:
-    path = _absolute_where_needed(conversation, intent.path)
+    path = conversation.locate(intent.path)
     call = read_call(conversation.tools, path)
     if conversation.calls:
         last = conversation.calls[-1]
@@ -195,14 +195,6 @@ def _title(prompt: str, *, as_json: bool) -> str:
     title = (title or line[:50]).rstrip(".,:;!?")
     title = title[:1].upper() + title[1:]
     return orjson.dumps({"title": title}).decode() if as_json else title
-
-
-def _absolute_where_needed(conversation: Conversation, path: str) -> str:
-    """Put claude-code's working directory before a path: its tools take absolute ones only."""
-    if "Write" not in conversation.tools:
-        return path
-    found = re.search(r"[Ww]orking directory: *(/\S*)", conversation.system)
-    return str(PurePosixPath(found[1]) / path) if found else path
 
 
 def _command_for(path: str) -> str | None:

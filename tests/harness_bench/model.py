@@ -188,7 +188,7 @@ def _act(prompt: str, conversation: Conversation) -> list[Part]:
     if found := re.match(r"run (.+)", prompt, re.DOTALL):
         return _called(shell_call(tools, found[1], "A command"))
     if found := re.match(r"write (\S+)", prompt):
-        return _called(write_call(tools, found[1], WRITTEN))
+        return _called(write_call(tools, conversation.locate(found[1]), WRITTEN))
     if found := re.match(r"skill (\S+)", prompt):
         return _called(_skill(conversation, found[1]))
     return [Text(f"You said: {prompt}")]

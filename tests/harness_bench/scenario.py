@@ -15,9 +15,6 @@ class SandboxControl(Protocol):
     async def kill_program(self, harness_id: str) -> None:
         """End the harness with signal 9: the agent and what stands in front of it."""
 
-    async def add_skill(self, slug: str, body: str) -> None:
-        """Put a skill into the site's library, as an upload does."""
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:
