@@ -1,4 +1,4 @@
-"""The model of the conformance bench: on loopback, in all three APIs, doing what a prompt says.
+"""The model of the conformance bench: on this machine, in all three APIs, doing what a prompt says.
 
 The wire formats are those of the demo model, which the gateway's own tests hold against the
 providers' documentation. The first line of the last prompt chooses what happens:
@@ -89,7 +89,8 @@ class ScriptedModel:
     url: str = ""
     _runner: web.AppRunner | None = None
 
-    async def start(self) -> Self:
+    async def start(self, host: str = "127.0.0.1") -> Self:
+        """Serve on an address of this machine; pods reach another one than loopback."""
         app = web.Application(client_max_size=64 * 1024 * 1024)
         for api in _APIS:
             app.router.add_post(api.path, self._handler(api))
@@ -97,8 +98,8 @@ class ScriptedModel:
         app.router.add_get("/v1/models", _models)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        await web.TCPSite(self._runner, host, 0).start()
+        self.url = f"http://{host}:{self._runner.addresses[0][1]}"
         return self
 
     async def stop(self) -> None:
