@@ -27,11 +27,11 @@ main() {
     fail "docker is not installed, or its engine cannot be reached. Install and start it, or name another builder: IMAGE_BUILD=/path/to/image make images"
   fi
   for name in "${names[@]}"; do
-    [ -f "harness_images/$name/Dockerfile" ] || fail "there is no image named $name; they are $(list_images | xargs)"
+    has_image "$name" || fail "there is no image named $name; they are $(list_images | xargs)"
     image="${REGISTRY:-}cattery-$name:$tag"
     started=$SECONDS
     say "building $image"
-    build "$image" "harness_images/$name/Dockerfile" "$tag"
+    build "$image" "$name" "$tag"
     printf '%-60s %8s   %d s\n' "$image" "$(size_of "$image")" "$((SECONDS - started))"
   done
 }
@@ -53,17 +53,25 @@ is_offered() {
   [ -z "${types// }" ] || [[ ",${types// }," == *",$1,"* ]]
 }
 
+# has_image NAME: whether there is a Dockerfile of its own, or what the common one installs.
+has_image() { [ -f "harness_images/$1/Dockerfile" ] || [ -f "harness_images/$1/requirements.txt" ]; }
+
 # describe: the version of this clone, as a tag may be spelt.
 describe() {
   git describe --tags --always --dirty 2>/dev/null | tr -c 'A-Za-z0-9_.\n-' '-' || echo dev
 }
 
-build() { # IMAGE FILE VERSION
+build() { # IMAGE NAME VERSION
+  local file="harness_images/$2/Dockerfile" arguments=(--build-arg "VERSION=$3")
+  if [ ! -f "$file" ]; then
+    file=harness_images/Dockerfile
+    arguments+=(--build-arg "HARNESS=$2")
+  fi
   if [ -n "${IMAGE_BUILD:-}" ]; then
-    "$IMAGE_BUILD" build -t "$1" . -f "$2" --build-arg "VERSION=$3" >&2 || fail "$1 did not build"
+    "$IMAGE_BUILD" build -t "$1" . -f "$file" "${arguments[@]}" >&2 || fail "$1 did not build"
   else
     # The pinned packages of harnesses are programs for Linux on x86-64.
-    docker build --platform linux/amd64 --tag "$1" --file "$2" --build-arg "VERSION=$3" . >&2 || fail "$1 did not build"
+    docker build --platform linux/amd64 --tag "$1" --file "$file" "${arguments[@]}" . >&2 || fail "$1 did not build"
   fi
 }
 

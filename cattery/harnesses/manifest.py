@@ -180,7 +180,7 @@ class Manifest(_Table):
     implementation: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_.]*$")] | None = None
     """Module with a function `implement`; without it that of the transport."""
     image: Annotated[str, Field(pattern=_ID)] | None = None
-    """Folder whose Dockerfile makes the image `cattery-<image>`; by default the installation's."""
+    """Folder that the image `cattery-<image>` is made from; by default the installation's."""
     port: Literal[4096] = 4096
     """The network policies let workers reach this one alone."""
     skills: Annotated[str, Field(pattern=r"^(~/[^/].*|configuration)$")]

@@ -15,7 +15,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,8 @@ OVERLAY = "k8s/overlays/kind"
 STAND_INS = {"postgres:17": "postgres", "temporalio/temporal:1.9.1": "temporal"}
 """Images of others, by the folder beneath `CATTERY_STANDINS` that one can be built from."""
 OUR_IMAGES = ("opencode", "filemgr", "server")
-"""Those that these tests use; the images of the other harnesses take minutes to build."""
+"""Those that every test here needs; the other harnesses' come with `harness_images`."""
+BUILT_TAG = "test"
 TEST_TIMEOUT = 300
 _FOLDER = Path(__file__).parent
 
@@ -121,12 +122,22 @@ def images(kubectl: Kubectl) -> str:
         for name, folder in STAND_INS.items():
             if f"/{name}\n" not in loaded:
                 _run([builder, "build", "-t", name, str(Path(stand_ins) / folder)])
-    tag = "test"
-    _run(["scripts/images.sh", *OUR_IMAGES], TAG=tag)
-    if not builder:
-        names = [f"cattery-{name}:{tag}" for name in OUR_IMAGES]
-        _run(["kind", "load", "docker-image", "--name", "cattery", *names])
-    return tag
+    _build(OUR_IMAGES)
+    return BUILT_TAG
+
+
+@pytest.fixture(scope="session")
+def harness_images(images: str) -> str:
+    """The same tag; the images of all other harnesses are there as well."""
+    if not os.environ.get("TAG"):
+        _build(
+            [
+                name
+                for name in _run(["scripts/images.sh", "--list"]).split()
+                if name not in OUR_IMAGES
+            ]
+        )
+    return images
 
 
 @pytest.fixture(scope="session")
@@ -162,6 +173,14 @@ async def admin(deployed: Deployed) -> AsyncIterator[httpx.AsyncClient]:
         timeout=30,
     ) as client:
         yield client
+
+
+def _build(names: Sequence[str]) -> None:
+    """Build images from this clone and load them."""
+    _run(["scripts/images.sh", *names], TAG=BUILT_TAG)
+    if not os.environ.get("IMAGE_BUILD"):
+        images = [f"cattery-{name}:{BUILT_TAG}" for name in names]
+        _run(["kind", "load", "docker-image", "--name", "cattery", *images])
 
 
 def read_secret(kubectl: Kubectl, name: str, key: str) -> str:
