@@ -65,7 +65,7 @@ kind-down: ## Delete that cluster with everything in it
 
 ##@ Check
 
-.PHONY: test test-unit test-web test-e2e test-faults test-cluster test-cluster-faults lint fmt bench bench-cluster
+.PHONY: test test-unit test-web test-e2e test-faults test-cluster test-cluster-faults lint fmt bench bench-terminals bench-starts bench-cluster
 test: install-dev web ## Run all tests (T=path narrows them to some of the Python tests)
 	@$(INSTALL) browsers
 ifeq ($(strip $(T)),)
@@ -110,6 +110,12 @@ fmt: install-dev ## Format the Python code and fix what can be fixed
 
 bench: install-dev ## Measure the event path beside a null relay
 	@exec $(BIN)/python -m tests.bench
+
+bench-terminals: install-dev ## Measure a key's echo through the platform beside a plain PTY
+	@exec $(BIN)/python -m tests.bench.terminals
+
+bench-starts: install-dev web ## Measure how long each harness takes to start here
+	@exec $(BIN)/python -m tests.bench.starts
 
 bench-cluster: install-dev ## Measure starts of sandboxes in a real cluster, as test-cluster finds it
 	@exec $(BIN)/python -m tests.bench.cluster

@@ -134,9 +134,18 @@ class System:
 
 @asynccontextmanager
 async def running_system(
-    folder: Path, database_url: str, temporal_address: str
+    folder: Path,
+    database_url: str,
+    temporal_address: str,
+    *,
+    worker_script: str = "tests/scripted_type.py",
+    harness_type: str = "opencode",
 ) -> AsyncIterator[System]:
-    """Start both processes on a migrated database, and a harness; stop everything at the end."""
+    """Start both processes on a migrated database, and a harness; stop everything at the end.
+
+    Args:
+        worker_script: runs a worker; it decides what a harness of the type really is.
+    """
     await asyncio.to_thread(ensure_admin, database_url)
     port = free_port()
     secret = secrets.token_hex(32)
@@ -150,7 +159,7 @@ async def running_system(
         "CATTERY_LOG_LEVEL": "WARNING",
     }
     run_api = ["-c", "from api.main import run; run()"]
-    worker = PythonProcess(["tests/scripted_type.py"], environment, folder / "worker.log")
+    worker = PythonProcess([worker_script], environment, folder / "worker.log")
     api = PythonProcess(run_api, environment, folder / "api.log")
     async with AsyncExitStack() as stack:
         for each in (worker, api):
@@ -171,7 +180,7 @@ async def running_system(
         project = await system.post("/projects", {"project_name": "bench"})
         system.project_id = project["project_id"]
         harnesses = f"/projects/{system.project_id}/harnesses"
-        harness = await system.post(harnesses, {"model": "gpt-5.5"})
+        harness = await system.post(harnesses, {"model": "gpt-5.5", "type": harness_type})
         system.harness_id = harness["harness_id"]
         stack.push_async_callback(_stop_sandbox, system)
         await system.wait_for(f"/harnesses/{system.harness_id}", "sandbox_status", "ready")

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -20,8 +20,12 @@ _OURS = (PASSWORD, "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
 """Ours alone: the program must not learn the password, nor its tools find our packages."""
 
 
-def main() -> int:
-    """Serve until told to stop."""
+def main(choose: Callable[[str, str, Path], Program] = choose_program) -> int:
+    """Serve until told to stop.
+
+    Args:
+        choose: returns the program for its name, the tools folder and HOME.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program", choices=("codex", "hermes"))
     parser.add_argument("--tools", required=True)
@@ -34,7 +38,7 @@ def main() -> int:
     home = Path(os.environ["HOME"])
     env = {name: value for name, value in os.environ.items() if name not in _OURS}
     try:
-        program = choose_program(given.program, given.tools, home)
+        program = choose(given.program, given.tools, home)
         return asyncio.run(_serve(given, program, home, env))
     except OSError as error:
         sys.stderr.write(f"HOME must be a folder that can be written: {error}.\n")

@@ -22,8 +22,12 @@ class Program(Protocol):
     def command(self, session_id: str, conversation: str | None) -> list[str]:
         """Return the command that starts it, with a conversation where there is one."""
 
-    def find_conversation(self, session_id: str, pids: list[int]) -> str | None:
-        """Return the conversation that the running program is in; `None` before it has one."""
+    def find_conversation(self, session_id: str, pid: int | None) -> str | None:
+        """Return the conversation that a running program is in; `None` before it has one.
+
+        Asked every few seconds for each session, on the loop that carries what is typed: it must
+        not look at more than the one program.
+        """
 
     def environment(self, theme: str) -> Mapping[str, str]:
         """Return what its environment has for a theme."""
@@ -40,13 +44,14 @@ class Codex:
         del session_id
         return [self.path, "resume", conversation] if conversation else [self.path]
 
-    def find_conversation(self, session_id: str, pids: list[int]) -> str | None:
+    def find_conversation(self, session_id: str, pid: int | None) -> str | None:
         """Look at the files that the program holds open; sub-agents' come later, so take the first.
 
         A session's first file is chosen by its name, which begins with the moment of its making.
         """
         del session_id
-        names = sorted(name for pid in pids for name in _open_files(pid) if _ROLLOUT.search(name))
+        files = _open_files(pid) if pid else []
+        names = sorted(name for name in files if _ROLLOUT.search(name))
         found = _ROLLOUT.search(names[0]) if names else None
         return found.group(1) if found else None
 
@@ -69,9 +74,9 @@ class Hermes:
         start = [self.python, "-P", self.path, "chat", "--cli", "--source", _tag(session_id)]
         return [*start, "--resume", conversation] if conversation else start
 
-    def find_conversation(self, session_id: str, pids: list[int]) -> str | None:
+    def find_conversation(self, session_id: str, pid: int | None) -> str | None:
         """Ask Hermes's own database; one whose form is not known any more says nothing."""
-        del pids
+        del pid
         database = self.home / ".hermes" / "state.db"
         if not database.exists():
             return None

@@ -192,7 +192,7 @@ class Session:
 
     def _remember(self) -> None:
         """Keep which conversation the program is in, once that is known."""
-        found = self._program.find_conversation(self.id, self._terminal.find_pids())
+        found = self._program.find_conversation(self.id, self._terminal.pid)
         if found and found != self._record.conversation:
             self._save(replace(self._record, conversation=found))
 

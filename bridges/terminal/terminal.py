@@ -116,8 +116,17 @@ class Terminal:
         if self._master >= 0:
             _set_size(self._master, cols, rows)
 
+    @property
+    def pid(self) -> int | None:
+        """The program's own process, while it runs."""
+        is_running = self._process is not None and self._process.returncode is None
+        return self._process.pid if self._process and is_running else None
+
     def find_pids(self) -> list[int]:
-        """List the program and everything that it started, however it has detached itself."""
+        """List the program and everything that it started, however it has detached itself.
+
+        Reads the environment of every process that there is.
+        """
         return find_marked(self._mark)
 
     def _read(self, *, all_of_it: bool = False) -> None:

@@ -32,13 +32,7 @@ class Rig(System):
 @asynccontextmanager
 async def running_rig() -> AsyncIterator[Rig]:
     """Start everything, make a project and a harness, and stop everything at the end."""
-    async with AsyncExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cattery-bench-")))
-        database_url = stack.enter_context(_postgres(home))
-        upgrade(database_url)
-        temporal = await stack.enter_async_context(running_temporal(home))
-        address = temporal.client.service_client.config.target_host
-        system = await stack.enter_async_context(running_system(home, database_url, address))
+    async with booted_system() as system:
         harness = await system.get(f"/harnesses/{system.harness_id}")
         yield Rig(
             **{each.name: getattr(system, each.name) for each in fields(system)},
@@ -49,6 +43,23 @@ async def running_rig() -> AsyncIterator[Rig]:
             harness_url=harness["sandbox_url"],
             harness_password=_password_of(system),
         )
+
+
+@asynccontextmanager
+async def booted_system(
+    worker_script: str = "tests/scripted_type.py", harness_type: str = "opencode"
+) -> AsyncIterator[System]:
+    """Start PostgreSQL and Temporal, and a system on them."""
+    async with AsyncExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cattery-bench-")))
+        database_url = stack.enter_context(_postgres(home))
+        upgrade(database_url)
+        temporal = await stack.enter_async_context(running_temporal(home))
+        address = temporal.client.service_client.config.target_host
+        system = running_system(
+            home, database_url, address, worker_script=worker_script, harness_type=harness_type
+        )
+        yield await stack.enter_async_context(system)
 
 
 _PASSWORD = "--password="
