@@ -24,7 +24,7 @@ from cattery.db.sandbox_rows import HarnessFacts, find_harness
 from cattery.db.states import HarnessStatus, SessionStatus
 from cattery.db.turns import SessionFacts, find_session
 from cattery.errors import CatteryError
-from cattery.harnesses.terminal.client import basic_auth
+from cattery.harnesses.bridged.client import basic_auth
 from cattery.jsontypes import Json
 
 log = structlog.get_logger(__name__)

@@ -11,8 +11,8 @@ from pathlib import Path
 from cattery.catalog import ModelFamily
 from cattery.errors import CatteryError
 from cattery.events.model import Answer, QuestionAsked, TextPiece, Translated, TurnEnded
-from cattery.harnesses.acp.client import AcpClient
 from cattery.harnesses.acp.translator import AcpTranslator
+from cattery.harnesses.bridged.client import BridgeClient
 from cattery.harnesses.port import HarnessEndpoint, Launch, LaunchInput
 from cattery.ids import HarnessMessageId, HarnessSessionId
 from cattery.jsontypes import JsonObject
@@ -48,7 +48,7 @@ class AcpSite:
     def home(self) -> Path:
         return self.root / "home"
 
-    async def start(self) -> AcpClient:
+    async def start(self) -> BridgeClient:
         launch = self.launch(self._given())
         for folder in (self.workspace, self.home, self.root / "skills"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ class AcpSite:
                 stderr=log,
                 start_new_session=True,
             )
-        client = AcpClient(HarnessEndpoint(f"http://127.0.0.1:{self.port}", PASSWORD))
+        client = BridgeClient(HarnessEndpoint(f"http://127.0.0.1:{self.port}", PASSWORD))
         async with asyncio.timeout(30):
             while True:
                 try:
@@ -149,7 +149,7 @@ class Said:
 
 
 async def say(
-    client: AcpClient, session: HarnessSessionId, prompt: str, react: Reaction | None = None
+    client: BridgeClient, session: HarnessSessionId, prompt: str, react: Reaction | None = None
 ) -> Said:
     """Run one turn; `react` is told each event and may return something to await."""
     message = client.new_message_id()
@@ -170,6 +170,6 @@ async def say(
 
 
 async def answer(
-    client: AcpClient, session: HarnessSessionId, asked: QuestionAsked, label: str
+    client: BridgeClient, session: HarnessSessionId, asked: QuestionAsked, label: str
 ) -> None:
     await client.answer(session, asked, [Answer(asked.questions[0].question, (label,))])

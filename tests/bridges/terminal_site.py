@@ -9,32 +9,30 @@ import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import aiohttp
 import orjson
 from aiohttp import web
 
-from bridges.terminal.drawing import read_text
 from bridges.terminal.screen import Screen
-from bridges.terminal.sequences import Tokenizer
 from bridges.terminal.terminal import find_marked
 from cattery.catalog import ModelFamily
 from cattery.errors import CatteryError
+from cattery.harnesses.bridged.client import basic_auth
 from cattery.harnesses.codex.launch import launch_codex
 from cattery.harnesses.hermes.launch import launch_hermes
 from cattery.harnesses.port import HarnessEndpoint, Launch, LaunchInput
-from cattery.harnesses.terminal.client import TerminalClient, basic_auth
+from cattery.harnesses.terminal.client import TerminalClient
 from cattery.ids import HarnessSessionId
 from gateway.demo import openai_chat, openai_responses
 from gateway.demo.conversation import Conversation
 from gateway.demo.parts import AnswerHead, Part, Text
 from tests.record_opencode import free_port
+from tests.terminal_viewer import PATIENCE, Viewer
 
 REPOSITORY = Path(__file__).parents[2]
 TOOLS = Path(os.environ.get("CATTERY_TOOLS", REPOSITORY / ".tools")).absolute()
 PASSWORD = "viewing"
-PATIENCE = 60.0
 LAUNCHES: Mapping[str, Callable[[LaunchInput], Launch]] = {
     "codex": launch_codex,
     "hermes": launch_hermes,
@@ -94,60 +92,6 @@ async def _stream(request: web.Request, frames: list[bytes]) -> web.StreamRespon
         for frame in frames:
             await response.write(frame)
     return response
-
-
-@dataclass
-class Viewer:
-    """One socket, and the screen that its viewer sees."""
-
-    socket: aiohttp.ClientWebSocketResponse
-    screen: Screen
-    raw: bytearray = field(default_factory=bytearray)
-    _reader: asyncio.Task[None] | None = None
-
-    @property
-    def text(self) -> str:
-        return "\n".join(read_text(self.screen))
-
-    def start(self) -> Self:
-        self._reader = asyncio.create_task(self._read())
-        return self
-
-    async def type(self, text: str) -> None:
-        await self.socket.send_bytes(text.encode())
-
-    async def prompt(self, text: str) -> None:
-        """Type a prompt the way a person does: the programs take keys at once for a paste."""
-        await self.type(text)
-        await self.wait_for(text[-20:])
-        await asyncio.sleep(0.5)
-        await self.type("\r")
-
-    async def resize(self, cols: int, rows: int) -> None:
-        self.screen.resize(cols, rows)
-        await self.socket.send_json({"type": "resize", "cols": cols, "rows": rows})
-
-    async def wait_for(self, *words: str) -> None:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                while not all(word in self.text for word in words):
-                    await asyncio.sleep(0.05)
-        except TimeoutError:
-            raise AssertionError(f"no {words} on the screen:\n{self.text}") from None
-
-    async def close(self) -> None:
-        await self.socket.close()
-        if self._reader:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
-
-    async def _read(self) -> None:
-        tokens = Tokenizer()
-        async for message in self.socket:
-            if message.type is aiohttp.WSMsgType.BINARY:
-                self.raw += message.data
-                for token in tokens.feed(message.data):
-                    self.screen.take(token)
 
 
 @dataclass

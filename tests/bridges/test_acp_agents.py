@@ -22,8 +22,8 @@ from cattery.events.model import (
     Translated,
     UnknownFrame,
 )
-from cattery.harnesses.acp.client import AcpClient
 from cattery.harnesses.acp.translator import AcpTranslator
+from cattery.harnesses.bridged.client import BridgeClient
 from gateway.demo import openai_chat, openai_responses
 from gateway.demo.conversation import Conversation
 from gateway.demo.parts import AnswerHead, Part, Text, Thinking, ToolUse
@@ -104,7 +104,7 @@ def decide(conversation: Conversation) -> list[Part]:
 class Agent:
     name: str
     site: AcpSite
-    client: AcpClient
+    client: BridgeClient
 
     async def same(self, session: str, said: Said) -> None:
         history = await self.client.fetch_history(session)  # type: ignore[arg-type]

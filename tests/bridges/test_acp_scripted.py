@@ -24,9 +24,9 @@ from cattery.events.model import (
     UnknownFrame,
     UsageUpdated,
 )
-from cattery.harnesses.acp.client import AcpClient
 from cattery.harnesses.acp.launch import launch_acp
 from cattery.harnesses.acp.translator import AcpTranslator
+from cattery.harnesses.bridged.client import BridgeClient
 from cattery.harnesses.port import Launch, LaunchInput
 from cattery.ids import HarnessSessionId
 from tests.bridges.acp_site import REPOSITORY, AcpSite, Said, answer, say
@@ -41,7 +41,7 @@ class Talk:
     """One session with the scripted agent."""
 
     site: AcpSite
-    client: AcpClient
+    client: BridgeClient
     session: HarnessSessionId
 
     async def say(self, prompt: str, **more: object) -> Said:
@@ -82,7 +82,7 @@ def make_site(root: Path, **more_env: str) -> AcpSite:
 @pytest.fixture(name="shared", scope="module")
 async def start_bridge(
     tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[tuple[AcpSite, AcpClient]]:
+) -> AsyncIterator[tuple[AcpSite, BridgeClient]]:
     site = make_site(tmp_path_factory.mktemp("acp"))
     client = await site.start()
     yield site, client
@@ -91,7 +91,7 @@ async def start_bridge(
 
 
 @pytest.fixture(name="talk")
-async def begin_talk(shared: tuple[AcpSite, AcpClient]) -> Talk:
+async def begin_talk(shared: tuple[AcpSite, BridgeClient]) -> Talk:
     site, client = shared
     return Talk(site, client, await client.create_session(theme="dark"))
 

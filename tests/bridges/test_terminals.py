@@ -8,9 +8,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from cattery.harnesses.terminal.client import basic_auth
+from cattery.harnesses.bridged.client import basic_auth
 from cattery.ids import HarnessSessionId
-from tests.bridges.terminal_site import PASSWORD, TOOLS, TerminalSite, Viewer, make_site
+from tests.bridges.terminal_site import PASSWORD, TOOLS, TerminalSite, make_site
+from tests.terminal_viewer import Viewer, picture, settle
 
 PROMPTS = {"codex": "Ask Codex", "hermes": "Welcome to Hermes"}
 """What shows that the program takes prompts."""
@@ -21,24 +22,6 @@ def needs(name: str) -> pytest.MarkDecorator:
     """Skip where a program is not installed."""
     reason = f"needs {name} in {TOOLS}: run `make install`"
     return pytest.mark.skipif(not (TOOLS / name / "venv").exists(), reason=reason)
-
-
-async def settle(*viewers: Viewer) -> None:
-    """Wait until nothing more comes for a moment."""
-    quiet, seen = 0, [-1 for _ in viewers]
-    async with asyncio.timeout(30):
-        while quiet < 10:
-            await asyncio.sleep(0.1)
-            now = [len(viewer.raw) for viewer in viewers]
-            quiet, seen = (quiet + 1 if now == seen else 0), now
-
-
-def picture(viewer: Viewer) -> tuple[object, ...]:
-    """Return all that a viewer sees, and the modes that their keys are sent in."""
-    screen = viewer.screen
-    on = {mode for mode, value in screen.modes.items() if value}
-    cursor = (screen.cursor.x, screen.cursor.y)
-    return screen.grid.lines, cursor, on, screen.keyboard, screen.is_alternate
 
 
 async def tell_and_look_again(site: TerminalSite) -> None:

@@ -10,15 +10,17 @@ import aiohttp
 import pytest
 
 from bridges.terminal.screen import Screen
-from cattery.harnesses.terminal.client import TerminalClient, basic_auth
+from cattery.harnesses.bridged.client import basic_auth
+from cattery.harnesses.terminal.client import TerminalClient
 from cattery.ids import HarnessId, ProjectId, new_id
 from cattery.sandboxes.local import LocalRuntime
 from cattery.sandboxes.local.tools import BRIDGES, install_bridges
 from cattery.sandboxes.port import Progress
 from cattery.settings import SandboxSettings
-from tests.bridges.terminal_site import REPOSITORY, TOOLS, OpenAiModel, Viewer
+from tests.bridges.terminal_site import REPOSITORY, TOOLS, OpenAiModel
 from tests.conformance import make_spec
 from tests.harness_types import clone_registry
+from tests.terminal_viewer import Viewer
 from tests.unit.sandbox_site import PROBED
 
 pytestmark = [

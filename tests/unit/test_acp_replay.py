@@ -10,7 +10,8 @@ import pytest
 
 from bridges.acp.record import Folded
 from cattery.events.model import TextPiece, TurnEnded, UnknownFrame
-from cattery.harnesses.acp.translator import AcpTranslator, session_of
+from cattery.harnesses.acp.translator import AcpTranslator
+from cattery.harnesses.bridged.turns import session_of
 from cattery.jsontypes import JsonObject
 from tests.harness_types import clone_registry
 from tests.unit import recorded_turns

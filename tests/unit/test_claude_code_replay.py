@@ -11,7 +11,8 @@ import pytest
 
 from cattery.events.ledger import Ledger
 from cattery.events.model import ErrorRaised, TurnEnded, UnknownFrame
-from cattery.harnesses.claude_code.translator import ClaudeCodeTranslator, session_of
+from cattery.harnesses.bridged.turns import session_of
+from cattery.harnesses.claude_code.translator import ClaudeCodeTranslator
 from cattery.jsontypes import JsonObject
 from tests.harness_types import clone_registry
 from tests.unit import recorded_turns

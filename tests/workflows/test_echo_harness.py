@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from cattery.events.model import TitleChanged
-from cattery.harnesses.acp.client import AcpClient
 from cattery.harnesses.acp.translator import AcpTranslator
+from cattery.harnesses.bridged.client import BridgeClient
 from cattery.harnesses.registry import load_registry
 from cattery.ids import HarnessId, ProjectId, new_id
 from cattery.sandboxes.local import LocalRuntime
@@ -62,7 +62,7 @@ async def test_the_harness_of_the_tutorial_runs_a_turn(tmp_path: Path) -> None:
     try:
         started = await runtime.ensure_running(spec, ignore)
         assert started.endpoint is not None
-        client = AcpClient(started.endpoint)
+        client = BridgeClient(started.endpoint)
         session = await client.create_session(theme="dark")
         said = await say(client, session, "Good morning, 猫")
         history = await client.fetch_history(session)

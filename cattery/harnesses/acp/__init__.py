@@ -2,9 +2,10 @@
 
 from functools import partial
 
-from cattery.harnesses.acp.client import AcpClient
 from cattery.harnesses.acp.launch import launch_acp
-from cattery.harnesses.acp.translator import AcpTranslator, session_of
+from cattery.harnesses.acp.translator import AcpTranslator
+from cattery.harnesses.bridged.client import BridgeClient
+from cattery.harnesses.bridged.turns import session_of
 from cattery.harnesses.manifest import Manifest
 from cattery.harnesses.port import Implementation
 
@@ -13,7 +14,7 @@ def implement(manifest: Manifest) -> Implementation:
     """Return the parts that the registry joins with a manifest that has a `[launch]`."""
     return Implementation(
         launch=partial(launch_acp, manifest),
-        client=AcpClient,
+        client=BridgeClient,
         translator=AcpTranslator,
         session_of=session_of,
     )

@@ -1,30 +1,24 @@
 """An ACP agent's updates as platform events: one translator for one turn of one session.
 
-The bridge runs one turn at a time, writes the turn's prompt on each frame, and numbers the parts of
-a turn in stream and history alike. Only the bridge's `turn.ended` ends a turn.
+The bridge numbers the parts of a turn, in stream and history alike.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Final, override
 
-import orjson
-
 from cattery.events.model import (
     ErrorRaised,
-    QuestionAsked,
     TextPiece,
-    TitleChanged,
     TodosUpdated,
     Translated,
     TurnEnded,
-    UnknownFrame,
     UsageUpdated,
 )
 from cattery.harnesses.acp.tools import tool_events
-from cattery.harnesses.claude_code.history import find_turn
-from cattery.harnesses.claude_code.questions import question_answered, question_asked
+from cattery.harnesses.bridged.translator import BridgedTranslator
 from cattery.harnesses.frames import number_of, object_of, objects_of, text_of
-from cattery.harnesses.port import HarnessFrame, HarnessHistory, Translator
+from cattery.harnesses.port import HarnessFrame
+from cattery.harnesses.unknown import unknown_frame
 from cattery.ids import HarnessMessageId, HarnessSessionId
 from cattery.jsontypes import JsonObject
 
@@ -32,9 +26,6 @@ EMPTY_ANSWER: Final = (
     "The model gave an empty answer. Send the prompt again, or choose another model."
 )
 _FAILED: Final = "The agent failed and gave no reason. Send the prompt again."
-_IGNORED_FRAMES: Final = frozenset(
-    {"server.connected", "server.heartbeat", "turn.started", "turn.taken"}
-)
 _IGNORED_UPDATES: Final = frozenset(
     {
         "available_commands_update",
@@ -47,26 +38,16 @@ _IGNORED_UPDATES: Final = frozenset(
 )
 
 
-def session_of(frame: HarnessFrame) -> HarnessSessionId | None:
-    """Return the session that a frame is about; `None` for what concerns the whole process."""
-    session = text_of(frame, "sessionID")
-    return HarnessSessionId(session) if session else None
-
-
-class AcpTranslator(Translator):
-    """Translates one turn. Feed it every frame, and the history whenever the stream was not heard.
+class AcpTranslator(BridgedTranslator):
+    """Translates one turn of an agent.
 
     Attributes (private):
         _calls: tool calls by the agent's id, each with all that its updates have said so far.
     """
 
     def __init__(self, session: HarnessSessionId, prompt: HarnessMessageId) -> None:
-        self._session = session
-        self._prompt = prompt
+        super().__init__(session, prompt)
         self._calls: dict[str, JsonObject] = {}
-        self._questions: dict[str, QuestionAsked] = {}
-        self._produced = False
-        self._ended = False
         self._handlers: Mapping[str, Callable[[JsonObject], list[Translated]]] = {
             "agent_message_chunk": self._take_text,
             "agent_thought_chunk": self._take_text,
@@ -76,46 +57,6 @@ class AcpTranslator(Translator):
         }
 
     @override
-    def translate(self, frame: HarnessFrame) -> list[Translated]:
-        if text_of(frame, "sessionID") not in ("", self._session):
-            return []
-        kind = text_of(frame, "type")
-        if kind == "session.updated":
-            title = text_of(frame, "title").strip()
-            return [TitleChanged(title)] if title else []
-        if kind in _IGNORED_FRAMES or self._ended:
-            return []
-        if text_of(frame, "messageID") not in ("", self._prompt):
-            return []  # another turn's
-        return self._take_frame(kind, frame)
-
-    @override
-    def prompt_is_in(self, history: HarnessHistory) -> bool:
-        return bool(find_turn(history, self._prompt))
-
-    @override
-    def reconcile(self, history: HarnessHistory) -> list[Translated]:
-        return [
-            event for frame in find_turn(history, self._prompt) for event in self.translate(frame)
-        ]
-
-    def _take_frame(self, kind: str, frame: HarnessFrame) -> list[Translated]:
-        match kind:
-            case "agent.message":
-                return self._take_message(object_of(frame, "message"))
-            case "question.asked":
-                self._produced = True
-                asked = question_asked(frame, None)
-                self._questions[asked.question_id] = asked
-                return [asked]
-            case "question.closed":
-                closed = self._questions.get(text_of(frame, "questionId"))
-                return [question_answered(frame, closed)]
-            case "turn.ended":
-                return self._end(frame)
-            case _:
-                return [_unknown(kind, frame)]
-
     def _take_message(self, message: JsonObject) -> list[Translated]:
         if "result" in message:
             return _usage(object_of(message, "result"))
@@ -124,13 +65,13 @@ class AcpTranslator(Translator):
         handler = self._handlers.get(kind)
         if handler is not None:
             return handler(message)
-        return [] if kind in _IGNORED_UPDATES else [_unknown(kind, update or message)]
+        return [] if kind in _IGNORED_UPDATES else [unknown_frame(kind, update or message)]
 
     def _take_text(self, message: JsonObject) -> list[Translated]:
         update = object_of(message, "update")
         content, kind = object_of(update, "content"), text_of(update, "sessionUpdate")
         if text_of(content, "type") != "text":
-            return [_unknown(f"{kind}:{text_of(content, 'type')}", update)]
+            return [unknown_frame(f"{kind}:{text_of(content, 'type')}", update)]
         text = text_of(content, "text")
         if not text:
             return []
@@ -152,8 +93,8 @@ class AcpTranslator(Translator):
         todos = tuple((text_of(one, "content"), text_of(one, "status")) for one in entries)
         return [TodosUpdated(todos)]
 
-    def _end(self, frame: HarnessFrame) -> list[Translated]:
-        self._ended = True
+    @override
+    def _tell_end(self, frame: HarnessFrame) -> list[Translated]:
         error, outcome = text_of(frame, "error"), text_of(frame, "outcome")
         if outcome != "aborted" and (error or outcome == "failed"):
             return [ErrorRaised(error or _FAILED), TurnEnded()]
@@ -168,7 +109,3 @@ def _usage(result: JsonObject) -> list[Translated]:
     taken = sum(int(number_of(usage, name)) for name in names)
     given = int(number_of(usage, "outputTokens"))
     return [UsageUpdated(taken, given)] if taken or given else []
-
-
-def _unknown(kind: str, frame: JsonObject) -> UnknownFrame:
-    return UnknownFrame(kind or "(no type)", orjson.dumps(frame).decode())

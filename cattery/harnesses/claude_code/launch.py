@@ -4,14 +4,11 @@ Every switch here stops something that was seen to reach out, or to change the m
 the pinned release.
 """
 
-import base64
 from typing import Final
 
 from cattery.harnesses.launching import anthropic_url
 from cattery.harnesses.port import Launch, LaunchInput
 
-USERNAME: Final = "cattery"
-"""The user of the bridge's basic authentication."""
 MAX_RETRIES: Final = 4
 """Of one request to the model; the program's own ten take minutes, and hide that anything fails."""
 
@@ -28,11 +25,6 @@ def launch_claude_code(given: LaunchInput) -> Launch:
         files={},
         links={".claude/skills": given.skills},
     )
-
-
-def basic_auth(password: str) -> str:
-    """Return the `Authorization` header for the bridge's port."""
-    return "Basic " + base64.b64encode(f"{USERNAME}:{password}".encode()).decode()
 
 
 def _bridge(given: LaunchInput) -> dict[str, str]:

@@ -5,9 +5,6 @@ An explicit list, so that what a later release adds is reported as unknown and n
 
 from typing import Final
 
-IGNORED_FRAMES: Final = frozenset(
-    {"server.connected", "server.heartbeat", "turn.started", "turn.taken"}
-)
 IGNORED_MESSAGES: Final = frozenset(
     {
         "auth_status",

@@ -1,27 +1,22 @@
 """Claude Code's frames as platform events: one translator for one turn of one session.
 
-The bridge runs one turn at a time and writes the turn's prompt on each frame; `agent.message` has
-what Claude Code said, untouched. Only the bridge's `turn.ended` ends a turn.
+An `agent.message` of the bridge has what Claude Code said, untouched.
 """
 
 from collections.abc import Callable, Mapping
 from typing import override
 
-import orjson
-
 from cattery.events.model import (
     ErrorRaised,
-    QuestionAsked,
     StatusChanged,
     TextPiece,
-    TitleChanged,
     ToolFinished,
     ToolStarted,
     Translated,
     TurnEnded,
-    UnknownFrame,
     UsageUpdated,
 )
+from cattery.harnesses.bridged.translator import BridgedTranslator
 from cattery.harnesses.claude_code.blocks import Blocks
 from cattery.harnesses.claude_code.failures import (
     EMPTY_ANSWER,
@@ -31,16 +26,13 @@ from cattery.harnesses.claude_code.failures import (
     raise_result,
     tell_retry,
 )
-from cattery.harnesses.claude_code.history import find_turn
 from cattery.harnesses.claude_code.noise import (
     IGNORED_BLOCKS,
     IGNORED_DELTAS,
-    IGNORED_FRAMES,
     IGNORED_MESSAGES,
     IGNORED_STREAM,
     IGNORED_SYSTEM,
 )
-from cattery.harnesses.claude_code.questions import question_answered, question_asked
 from cattery.harnesses.claude_code.tools import (
     AGENT_TOOLS,
     QUESTION_TOOL,
@@ -51,19 +43,14 @@ from cattery.harnesses.claude_code.tools import (
     todos_of,
 )
 from cattery.harnesses.frames import number_of, object_of, objects_of, text_of
-from cattery.harnesses.port import HarnessFrame, HarnessHistory, Translator
+from cattery.harnesses.port import HarnessFrame
+from cattery.harnesses.unknown import unknown_frame
 from cattery.ids import HarnessMessageId, HarnessSessionId
 from cattery.jsontypes import JsonObject
 
 
-def session_of(frame: HarnessFrame) -> HarnessSessionId | None:
-    """Return the session that a frame is about; `None` for what concerns the whole process."""
-    session = text_of(frame, "sessionID")
-    return HarnessSessionId(session) if session else None
-
-
-class ClaudeCodeTranslator(Translator):
-    """Translates one turn. Feed it every frame, and the history whenever the stream was not heard.
+class ClaudeCodeTranslator(BridgedTranslator):
+    """Translates one turn of Claude Code.
 
     Attributes (private):
         _calls: tool calls by the model's own id of them, which results carry.
@@ -71,16 +58,12 @@ class ClaudeCodeTranslator(Translator):
     """
 
     def __init__(self, session: HarnessSessionId, prompt: HarnessMessageId) -> None:
-        self._session = session
-        self._prompt = prompt
+        super().__init__(session, prompt)
         self._blocks = Blocks()
         self._calls: dict[str, ToolStarted] = {}
         self._agents: dict[str, str] = {}
-        self._questions: dict[str, QuestionAsked] = {}
         self._result: JsonObject = {}
-        self._produced = False
         self._failed = False
-        self._ended = False
         self._handlers: Mapping[str, Callable[[JsonObject], list[Translated]]] = {
             "assistant": self._take_assistant,
             "user": self._take_user,
@@ -90,49 +73,12 @@ class ClaudeCodeTranslator(Translator):
         }
 
     @override
-    def translate(self, frame: HarnessFrame) -> list[Translated]:
-        if text_of(frame, "sessionID") not in ("", self._session):
-            return []
-        kind = text_of(frame, "type")
-        if kind == "session.updated":
-            title = text_of(frame, "title").strip()
-            return [TitleChanged(title)] if title else []
-        if kind in IGNORED_FRAMES or self._ended:
-            return []
-        if text_of(frame, "messageID") not in ("", self._prompt):
-            return []  # another turn's
-        return self._take_frame(kind, frame)
-
-    @override
-    def prompt_is_in(self, history: HarnessHistory) -> bool:
-        return bool(find_turn(history, self._prompt))
-
-    @override
-    def reconcile(self, history: HarnessHistory) -> list[Translated]:
-        return [
-            event for frame in find_turn(history, self._prompt) for event in self.translate(frame)
-        ]
-
-    def _take_frame(self, kind: str, frame: HarnessFrame) -> list[Translated]:
-        match kind:
-            case "agent.message":
-                return self._take_message(object_of(frame, "message"))
-            case "question.asked":
-                return self._take_question(frame)
-            case "question.closed":
-                asked = self._questions.get(text_of(frame, "questionId"))
-                return [question_answered(frame, asked)]
-            case "turn.ended":
-                return self._end(frame)
-            case _:
-                return [_unknown(kind, frame)]
-
     def _take_message(self, message: JsonObject) -> list[Translated]:
         kind = text_of(message, "type")
         handler = self._handlers.get(kind)
         if handler is not None:
             return handler(message)
-        return [] if kind in IGNORED_MESSAGES else [_unknown(kind, message)]
+        return [] if kind in IGNORED_MESSAGES else [unknown_frame(kind, message)]
 
     def _take_stream(self, message: JsonObject) -> list[Translated]:
         if text_of(message, "parent_tool_use_id"):
@@ -145,7 +91,7 @@ class ClaudeCodeTranslator(Translator):
             case "content_block_delta":
                 return self._take_delta(message_id, event)
             case kind:
-                return [] if kind in IGNORED_STREAM else [_unknown(f"stream:{kind}", event)]
+                return [] if kind in IGNORED_STREAM else [unknown_frame(f"stream:{kind}", event)]
 
     def _begin_block(self, message_id: str, event: JsonObject) -> list[Translated]:
         part_id = self._blocks.begin(message_id, event)
@@ -162,7 +108,7 @@ class ClaudeCodeTranslator(Translator):
             case "thinking_delta":
                 text, thinking = text_of(delta, "thinking"), True
             case kind:
-                return [] if kind in IGNORED_DELTAS else [_unknown(f"delta:{kind}", delta)]
+                return [] if kind in IGNORED_DELTAS else [unknown_frame(f"delta:{kind}", delta)]
         placed = self._blocks.grow(message_id, event, text) if text else None
         if placed is None:
             return []
@@ -192,7 +138,7 @@ class ClaudeCodeTranslator(Translator):
             case "tool_result" | "advisor_tool_result" | "web_search_tool_result":
                 return self._finish_tool(block, {})
             case kind:
-                return [] if kind in IGNORED_BLOCKS else [_unknown(f"block:{kind}", block)]
+                return [] if kind in IGNORED_BLOCKS else [unknown_frame(f"block:{kind}", block)]
 
     def _tell_text(
         self, part_id: str, text: str, child: str | None, *, thinking: bool = False
@@ -246,7 +192,7 @@ class ClaudeCodeTranslator(Translator):
             case "task_notification":
                 return self._finish_agent(message)
             case kind:
-                return [] if kind in IGNORED_SYSTEM else [_unknown(f"system:{kind}", message)]
+                return [] if kind in IGNORED_SYSTEM else [unknown_frame(f"system:{kind}", message)]
 
     def _finish_agent(self, message: JsonObject) -> list[Translated]:
         """End the call that started a sub-agent in the background, with what that reports."""
@@ -271,15 +217,13 @@ class ClaudeCodeTranslator(Translator):
             return []
         return [UsageUpdated(used, written, number_of(result, "total_cost_usd") or None)]
 
-    def _take_question(self, frame: HarnessFrame) -> list[Translated]:
-        self._produced = True
-        agent = text_of(frame, "agent")
-        asked = question_asked(frame, self._agents.get(agent, agent) or None)
-        self._questions[asked.question_id] = asked
-        return [asked]
+    @override
+    def _child_of(self, question: HarnessFrame) -> str | None:
+        agent = super()._child_of(question)
+        return None if agent is None else self._agents.get(agent, agent)
 
-    def _end(self, frame: HarnessFrame) -> list[Translated]:
-        self._ended = True
+    @override
+    def _tell_end(self, frame: HarnessFrame) -> list[Translated]:
         error = text_of(frame, "error")
         if error and text_of(frame, "outcome") != "aborted":
             return [ErrorRaised(error), TurnEnded()]
@@ -292,7 +236,3 @@ class ClaudeCodeTranslator(Translator):
                 return [ErrorRaised(EMPTY_ANSWER), TurnEnded()]
             case _:
                 return [TurnEnded()]
-
-
-def _unknown(kind: str, frame: JsonObject) -> UnknownFrame:
-    return UnknownFrame(kind or "(no type)", orjson.dumps(frame).decode())

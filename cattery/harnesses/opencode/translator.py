@@ -7,8 +7,6 @@ the turn's own messages, told by the prompt's id, and the sessions of sub-agents
 from collections.abc import Callable, Mapping
 from typing import override
 
-import orjson
-
 from cattery.events.model import (
     Answer,
     ErrorRaised,
@@ -20,7 +18,6 @@ from cattery.events.model import (
     TodosUpdated,
     Translated,
     TurnEnded,
-    UnknownFrame,
 )
 from cattery.harnesses.frames import number_of, object_of, objects_of, text_of
 from cattery.harnesses.opencode.failures import (
@@ -47,6 +44,7 @@ from cattery.harnesses.opencode.questions import (
 from cattery.harnesses.opencode.tools import child_session, tool_events
 from cattery.harnesses.opencode.usage import Usage
 from cattery.harnesses.port import HarnessFrame, HarnessHistory, Translator
+from cattery.harnesses.unknown import unknown_frame
 from cattery.ids import HarnessMessageId, HarnessSessionId
 from cattery.jsontypes import JsonObject
 
@@ -111,9 +109,10 @@ class OpencodeTranslator(Translator):
         handler = self._handlers.get(kind)
         if handler is not None:
             return handler(properties)
-        if kind in IGNORED_FRAMES or text_of(properties, "sessionID") not in ("", self._session):
+        session = text_of(properties, "sessionID")
+        if kind in IGNORED_FRAMES or session not in ("", self._session, *self._children):
             return []
-        return [UnknownFrame(kind or "(no type)", orjson.dumps(properties).decode())]
+        return [unknown_frame(kind, properties)]
 
     @override
     def prompt_is_in(self, history: HarnessHistory) -> bool:
@@ -194,7 +193,7 @@ class OpencodeTranslator(Translator):
             case kind if kind in IGNORED_PARTS:
                 return []
             case kind:
-                return [UnknownFrame(f"part:{kind}", orjson.dumps(part).decode())]
+                return [unknown_frame(f"part:{kind}", part)]
 
     def _tell_text(
         self, part: JsonObject, child: str | None, *, live: bool, thinking: bool = False
@@ -271,6 +270,10 @@ class OpencodeTranslator(Translator):
                 return self._take_idle(properties)
             case "retry" if self._is_ours(session):
                 return list(tell_retry(status, child=session in self._children))
+            case "busy":
+                return []
+            case kind if self._is_ours(session):
+                return [unknown_frame(f"status:{kind}", properties)]
             case _:
                 return []
 

@@ -1,18 +1,14 @@
 """The surface of a terminal's bridge: whether it is there, and its sessions. It has no turns."""
 
-import base64
-from collections.abc import Mapping
 from typing import override
 
 from cattery.errors import HarnessError
-from cattery.harnesses.http_client import PROBE_TIMEOUT, HttpHarnessClient
+from cattery.harnesses.bridged.client import BridgeClient
+from cattery.harnesses.http_client import PROBE_TIMEOUT
 from cattery.ids import HarnessSessionId
 
-USERNAME = "cattery"
-"""The user of the bridge's basic authentication."""
 
-
-class TerminalClient(HttpHarnessClient):
+class TerminalClient(BridgeClient):
     """One running bridge."""
 
     @override
@@ -27,12 +23,3 @@ class TerminalClient(HttpHarnessClient):
         """End a session's program and forget the session; nothing where it is gone."""
         if await self.session_exists(session):
             await self._call("DELETE", f"/session/{session}", session=session)
-
-    @override
-    def _headers(self) -> Mapping[str, str]:
-        return {"Authorization": basic_auth(self._password)} if self._password else {}
-
-
-def basic_auth(password: str) -> str:
-    """Return the `Authorization` header for the bridge's port."""
-    return "Basic " + base64.b64encode(f"{USERNAME}:{password}".encode()).decode()
