@@ -24,6 +24,7 @@ import structlog
 from activities.connections import HarnessConnection, HarnessConnections
 from activities.sandbox_losses import find_loss
 from activities.turn_stream import PostedPrompt, TurnStream
+from activities.unknown_frames import UnknownFrames
 from cattery.db.engine import Database
 from cattery.db.event_log import Fence, read_events
 from cattery.db.sandbox_rows import HarnessFacts
@@ -44,6 +45,7 @@ from cattery.events.model import (
     NewEvent,
     TitleChanged,
     Translated,
+    UnknownFrame,
 )
 from cattery.harnesses.port import HarnessType
 from cattery.ids import HarnessMessageId, HarnessSessionId
@@ -68,6 +70,7 @@ class TurnServices:
     registry: Mapping[str, HarnessType]
     owner: str
     """This worker, as the stream's row names it."""
+    unknown: UnknownFrames
 
 
 class TurnRun:
@@ -82,6 +85,7 @@ class TurnRun:
         self._is_titled = False
         self._title: str | None = None
         self._lost: SandboxLost | None = None
+        self._harness_type = ""
 
     async def run(self) -> TurnResult:
         """Run the turn to its end.
@@ -98,6 +102,7 @@ class TurnRun:
         if found is None or found[0].status is PromptStatus.DONE:
             return TurnResult(outcome=TurnOutcome.SKIPPED)
         turn, session, harness = found
+        self._harness_type = harness.type
         self._is_titled = session.title is not None
         async with AsyncExitStack() as stack:
             connection = (
@@ -241,6 +246,8 @@ class TurnRun:
                 self._failed = True
             if admitted and isinstance(event, TitleChanged):
                 self._title = event.title
+            if admitted and isinstance(event, UnknownFrame):
+                self._services.unknown.count(self._harness_type, event.frame_type)
         if fresh and self._log:
             await self._log.append(fresh)
 

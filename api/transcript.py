@@ -52,6 +52,8 @@ def _render(event: JsonObject) -> Iterator[str]:
             yield from (_render_answer(answer) for answer in _items(data, "answers"))
         case EventType.SESSION_ERROR:
             yield f"**Error:** {data['message']}"
+        case EventType.HARNESS_UNKNOWN:
+            yield f"Unknown event `{data['frameType']}`:\n\n{_fence(str(data['preview']), 'json')}"
         case _:
             return
 

@@ -11,6 +11,8 @@ from cli.home import Home
 from cli.probes import http_answers
 from cli.supervisor import Part
 
+_METRICS_ADDRESS = "CATTERY_WORKER_METRICS_ADDRESS"
+
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
@@ -101,6 +103,7 @@ def worker_part(wiring: Wiring, environ: Mapping[str, str], number: int) -> Part
         "CATTERY_WORKER_READY_FILE": str(ready_file),
         # Nobody takes its work over while everything stops.
         "CATTERY_WORKER_GRACEFUL_SHUTDOWN": "PT3S",
+        **_metrics_address(environ, number),
     }
 
     async def is_ready() -> bool:
@@ -113,6 +116,14 @@ def worker_part(wiring: Wiring, environ: Mapping[str, str], number: int) -> Part
         is_ready=is_ready,
         prepare=lambda: ready_file.unlink(missing_ok=True),
     )
+
+
+def _metrics_address(environ: Mapping[str, str], number: int) -> Mapping[str, str]:
+    """Give each worker a port of its own for metrics: the first has the one that was named."""
+    host, _, port = environ.get(_METRICS_ADDRESS, "").rpartition(":")
+    if not port.isdecimal():
+        return {}
+    return {_METRICS_ADDRESS: f"{host}:{int(port) + number - 1}"}
 
 
 def _command(name: str) -> list[str]:

@@ -21,6 +21,7 @@ from cattery.settings import (
 )
 from cattery.temporal.client import connect as connect_temporal
 from cattery.temporal.schedules import ensure_schedules, ensure_search_attributes
+from workers.metrics import create_runtime
 from workers.process import WorkerParts, running_workers
 from workers.readiness import showing_readiness
 from workers.runtimes import opened_runtime
@@ -52,7 +53,7 @@ async def _serve(home: HomeSettings, registry: Mapping[str, HarnessType]) -> Non
         loop.add_signal_handler(signal_number, stop.set)
     sandboxes, settings = SandboxSettings(), WorkerSettings()
     async with AsyncExitStack() as stack:
-        client = await connect_temporal(TemporalSettings())
+        client = await connect_temporal(TemporalSettings(), runtime=create_runtime(settings))
         database = connect_database(DatabaseSettings())
         stack.push_async_callback(database.close)
         opened = await stack.enter_async_context(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from temporalio.client import Client
+from temporalio.runtime import Runtime
 from temporalio.worker import Worker
 
 from activities.connections import HarnessConnections
@@ -20,6 +21,7 @@ from activities.sandboxes import SandboxActivities
 from activities.sweep import SweepActivities
 from activities.turn_run import TurnServices
 from activities.turns import TurnActivities
+from activities.unknown_frames import UnknownFrames
 from cattery.db.engine import Database
 from cattery.events.appender import EventAppender
 from cattery.harnesses.port import HarnessType
@@ -93,6 +95,7 @@ async def running_workers(parts: WorkerParts, settings: WorkerSettings) -> Async
             runtime=parts.runtime,
             registry=parts.registry,
             owner=f"{socket.gethostname()}:{os.getpid()}",
+            unknown=UnknownFrames(_runtime_of(parts.client).metric_meter),
         )
         workers = create_workers(parts, services, settings)
         await stack.enter_async_context(observing(parts.database, parts.runtime, parts.client))
@@ -182,6 +185,11 @@ def create_workers(
         ),
         *_create_files_workers(parts, settings),
     ]
+
+
+def _runtime_of(client: Client) -> Runtime:
+    """Return what the client's metrics go to, ours among them."""
+    return client.service_client.config.runtime or Runtime.default()
 
 
 def _default_sandboxes(parts: WorkerParts) -> int:

@@ -26,3 +26,5 @@ class WorkerSettings(BaseSettings):
     """How long running activities get to hand over when the worker is asked to stop."""
     ready_file: Path | None = None
     """Touched every few seconds while the worker polls, for whoever started it."""
+    metrics_address: str | None = None
+    """`host:port` where Prometheus finds this worker's metrics; by default it has none."""

@@ -18,6 +18,7 @@ _KEPT = frozenset(
         EventType.QUESTION_ASKED,
         EventType.QUESTION_ANSWERED,
         EventType.SESSION_ERROR,
+        EventType.HARNESS_UNKNOWN,
     }
 )
 _TEXT = frozenset({EventType.MESSAGE_DELTA, EventType.MESSAGE_THINKING})

@@ -68,6 +68,7 @@ class Ledger:
         self._answered: set[str] = set()
         self._errors: set[str] = set()
         self._latest: dict[EventType, JsonObject] = {}
+        self._unknown: set[tuple[str, str]] = set()
 
     @property
     def open_questions(self) -> tuple[str, ...]:
@@ -102,7 +103,7 @@ class Ledger:
             case TitleChanged() | TodosUpdated() | UsageUpdated() | StatusChanged():
                 return self._admit_if_changed(event)
             case UnknownFrame():
-                return [NewEvent(event.type, _clean(event.data()))]
+                return self._admit_unknown(event)
             case TurnEnded():
                 return []  # the caller ends the turn: `end`
 
@@ -207,6 +208,15 @@ class Ledger:
         self._latest[event.type] = data
         return [NewEvent(event.type, data)]
 
+    def _admit_unknown(self, event: UnknownFrame) -> list[NewEvent]:
+        """Keep a frame once: the history may say again what the stream has said."""
+        data = _clean(event.data())
+        seen = (_str(data, "frameType"), _str(data, "preview"))
+        if seen in self._unknown:
+            return []
+        self._unknown.add(seen)
+        return [NewEvent(event.type, data)]
+
     def _withdraw(self, question_id: str) -> NewEvent:
         asked = self._open_questions.pop(question_id)
         self._answered.add(question_id)
@@ -221,11 +231,6 @@ class Ledger:
 
     def _replay_one(self, kind: str, data: JsonObject) -> None:
         match kind:
-            case EventType.MESSAGE_DELTA | EventType.MESSAGE_THINKING:
-                self._parts.setdefault(_str(data, "partId"), _Part()).append(_str(data, "text"))
-            case EventType.MESSAGE_RESET:
-                text = _str(data, "text")
-                self._parts[_str(data, "partId")] = _Part([text], len(text), rewritten=True)
             case EventType.TOOL_START:
                 self._tool_inputs[_str(data, "toolId")] = _str(data, "input")
                 self._tool_names[_str(data, "toolId")] = _str(data, "tool")
@@ -236,6 +241,8 @@ class Ledger:
             case EventType.QUESTION_ANSWERED:
                 self._open_questions.pop(_str(data, "partId"), None)
                 self._answered.add(_str(data, "partId"))
+            case EventType.HARNESS_UNKNOWN:
+                self._unknown.add((_str(data, "frameType"), _str(data, "preview")))
             case EventType.SESSION_ERROR:
                 self._errors.add(_str(data, "message"))
             case EventType.SESSION_IDLE:
@@ -248,7 +255,14 @@ class Ledger:
             ):
                 self._latest[EventType(kind)] = data
             case _:
-                pass
+                self._replay_text(kind, data)
+
+    def _replay_text(self, kind: str, data: JsonObject) -> None:
+        part_id, text = _str(data, "partId"), _str(data, "text")
+        if kind in (EventType.MESSAGE_DELTA, EventType.MESSAGE_THINKING):
+            self._parts.setdefault(part_id, _Part()).append(text)
+        elif kind == EventType.MESSAGE_RESET:
+            self._parts[part_id] = _Part([text], len(text), rewritten=True)
 
 
 def question_key(question_id: str) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
 from cattery.settings import TemporalSettings
@@ -13,17 +14,20 @@ DATA_CONVERTER = replace(pydantic_data_converter, failure_converter_class=Discre
 """Payloads are pydantic models that carry ids only: no prompts, no secrets, no event bodies."""
 
 
-async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
+async def connect(
+    settings: TemporalSettings, *, lazy: bool = False, runtime: Runtime | None = None
+) -> Client:
     """Connect to the server; raises `RuntimeError` where it cannot be reached.
 
     With `lazy` the first call connects, so that a process can start, and say what is missing,
-    while the server is away.
+    while the server is away. Metrics go to `runtime`; nowhere without it.
     """
     return await Client.connect(
         settings.address,
         namespace=settings.namespace,
         data_converter=DATA_CONVERTER,
         lazy=lazy,
+        runtime=runtime,
     )
 
 

@@ -36,6 +36,7 @@ async def a_conversation(site: Site, person: Person, title: str | None) -> tuple
             {"toolId": "t1", "tool": "bash", "output": "has ``` in it", "ok": False},
         ),
         (EventType.SESSION_ERROR, {"message": "It broke."}),
+        (EventType.HARNESS_UNKNOWN, {"frameType": "odd.frame", "preview": '{"n":1}'}),
         (EventType.SESSION_IDLE, {}),
     )
     return session, turn_id
@@ -58,6 +59,7 @@ async def test_history_has_whole_parts_in_their_order(site: Site, ada: Person) -
         ("tool.start", None),
         ("tool.done", None),
         ("session.error", None),
+        ("harness.unknown", None),
     ]
 
 
@@ -76,7 +78,8 @@ async def test_the_transcript_reads_well(site: Site, ada: Person) -> None:
     assert rest == (
         "Name a cat\n\n## Agent\n\n> Hmm.\n\nTomcat\n\n"
         '**Tool: bash**\n\n```json\n{"a":1}\n```\n\n'
-        "Failed:\n\n````\nhas ``` in it\n````\n\n**Error:** It broke.\n"
+        "Failed:\n\n````\nhas ``` in it\n````\n\n**Error:** It broke.\n\n"
+        'Unknown event `odd.frame`:\n\n```json\n{"n":1}\n```\n'
     )
 
 

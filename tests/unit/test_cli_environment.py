@@ -25,6 +25,7 @@ ENVIRON = {
     "CATTERY_LOG_LEVEL": "DEBUG",
     "CATTERY_JWT_SECRET": "j" * 40,
     "CATTERY_WORKER_TURNS": "7",
+    "CATTERY_WORKER_METRICS_ADDRESS": "127.0.0.1:9464",
     "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",
     **KEYS,
 }
@@ -99,6 +100,7 @@ def test_what_we_decide_wins_over_the_environment(wiring: Wiring) -> None:
         "CATTERY_LOG_LEVEL": "DEBUG",
         "CATTERY_LOG_FORMAT": "json",
         "CATTERY_WORKER_TURNS": "7",
+        "CATTERY_WORKER_METRICS_ADDRESS": "127.0.0.1:9465",
         "CATTERY_HOME": str(wiring.home.folder),
         "CATTERY_TOOLS": str(wiring.tools),
         "CATTERY_GATEWAY_URL": "http://127.0.0.1:4",
@@ -117,3 +119,11 @@ def test_the_api_learns_where_things_are_and_that_the_demo_model_answers(wiring:
     assert env["CATTERY_DEMO_MODEL"] == "1"
     assert env["CATTERY_TEMPORAL_UI_URL"] == "http://127.0.0.1:3"
     assert env["CATTERY_WEB_DIST"] == str(wiring.settings.web_dist)
+
+
+def test_each_worker_serves_its_metrics_at_a_port_of_its_own(wiring: Wiring) -> None:
+    name = "CATTERY_WORKER_METRICS_ADDRESS"
+    addresses = [worker_part(wiring, ENVIRON, number).env[name] for number in (1, 2, 3)]
+    assert addresses == ["127.0.0.1:9464", "127.0.0.1:9465", "127.0.0.1:9466"]
+    assert name not in worker_part(wiring, {}, 1).env
+    assert worker_part(wiring, {name: "nonsense"}, 2).env[name] == "nonsense"

@@ -77,7 +77,7 @@ def test_each_part_stands_whole_where_it_first_appeared() -> None:
         (1, EventType.TURN_STATUS, {"message": "Waiting."}),
         (1, EventType.TODO_UPDATED, {"todos": []}),
         (1, EventType.USAGE_UPDATED, {"inputTokens": 1}),
-        (1, EventType.HARNESS_UNKNOWN, {"frameType": "x"}),
+        (1, EventType.HARNESS_UNKNOWN, {"frameType": "x", "preview": "{}"}),
         (1, EventType.SESSION_IDLE, {"outcome": "completed"}),
     ) == [
         of_user(1),
@@ -90,6 +90,7 @@ def test_each_part_stands_whole_where_it_first_appeared() -> None:
             {"type": "tool.done", "data": DONE},
             {"type": "question.answered", "data": ANSWERED},
             event("session.error", message="It rains."),
+            event("harness.unknown", frameType="x", preview="{}"),
         ),
     ]
 

@@ -344,6 +344,13 @@ def test_the_withdrawal_of_a_question_that_nobody_can_read_is_still_json() -> No
     logged(ledger.end({}))
 
 
+def test_an_unknown_frame_is_kept_once_however_often_it_is_told() -> None:
+    frames = [UnknownFrame("odd", "{1}"), UnknownFrame("odd", "{2}"), UnknownFrame("even", "{1}")]
+    written = admit_all(Ledger(TURN), [*frames, *frames])
+    assert written == [NewEvent(frame.type, frame.data()) for frame in frames]
+    assert admit_all(resumed(logged(written)), frames) == []
+
+
 def test_rows_of_other_kinds_do_not_disturb_the_replay() -> None:
     rows = logged(
         [

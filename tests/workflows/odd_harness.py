@@ -3,6 +3,7 @@
 ignore-abort   says that it stopped, and goes on
 fail-prompts   answers every prompt with 500
 late-title     finds its title a second after the turn
+novel-frames   sends frames of a type that no translator knows, with a secret in them
 slow-start     serves only after a second and a half
 """
 
@@ -45,6 +46,15 @@ class LateTitle(scripted_harness.Turn):
         self.session.title = scripted_harness.TITLE
 
 
+class NovelFrames(scripted_harness.Turn):
+    @override
+    def _begin_answer(self) -> None:
+        super()._begin_answer()
+        for number in range(3):
+            said: scripted_harness.JsonObject = {"number": number, "apiKey": "hush-hush"}
+            self.harness.say("hologram.shown", {"sessionID": self.session.id, **said})
+
+
 def apply_ignore_abort() -> None:
     scripted_harness.Surface.abort = ignore_abort  # type: ignore[assignment, method-assign]
 
@@ -57,6 +67,10 @@ def apply_late_title() -> None:
     scripted_harness.Turn = LateTitle  # type: ignore[misc]
 
 
+def apply_novel_frames() -> None:
+    scripted_harness.Turn = NovelFrames  # type: ignore[misc]
+
+
 def apply_slow_start() -> None:
     time.sleep(1.5)
 
@@ -65,6 +79,7 @@ ODDITIES: dict[str, Callable[[], None]] = {
     "ignore-abort": apply_ignore_abort,
     "fail-prompts": apply_fail_prompts,
     "late-title": apply_late_title,
+    "novel-frames": apply_novel_frames,
     "slow-start": apply_slow_start,
 }
 

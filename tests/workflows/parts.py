@@ -184,7 +184,11 @@ async def worker_on(
 
 @asynccontextmanager
 async def worker_process(
-    platform: Platform, number: int, *, oddity: str | None = None
+    platform: Platform,
+    number: int,
+    *,
+    oddity: str | None = None,
+    more_env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A worker as a process of its own, ready."""
     ready = platform.home.parent / f"ready-{number}"
@@ -199,6 +203,7 @@ async def worker_process(
                 "TEMPORAL_ADDRESS": platform.client.service_client.config.target_host,
                 "CATTERY_HOME": str(platform.home),
                 "CATTERY_WORKER_READY_FILE": str(ready),
+                **(more_env or {}),
             },
         )
 

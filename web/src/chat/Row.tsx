@@ -1,7 +1,7 @@
 /** One row of the transcript: it alone is drawn again when its part changes. */
 import { Button, UnstyledButton } from '@mantine/core'
 import { ChevronRight, CircleAlert, CircleStop, CornerDownRight, TriangleAlert } from 'lucide-react'
-import { memo, useCallback, useContext, useMemo, useState, useSyncExternalStore } from 'react'
+import { memo, useCallback, useContext, useId, useMemo, useState, useSyncExternalStore } from 'react'
 import { removePrompt } from '../api/calls'
 import { CopyAction } from '../ui/CopyAction'
 import { attempt } from '../ui/toast'
@@ -92,15 +92,29 @@ function UserBubble({ part }: { part: UserPart }) {
 
 function UnknownFrame({ part }: { part: UnknownPart }) {
   const [open, setOpen] = useState(false)
+  const content = useId()
   return (
-    <div className={css.think}>
-      <UnstyledButton className={css.thinkHead} aria-expanded={open} onClick={() => setOpen(!open)}>
+    <section className={css.think} aria-label={`Unknown event ${part.frameType}`}>
+      <UnstyledButton
+        className={css.thinkHead}
+        aria-expanded={open}
+        aria-controls={open ? content : undefined}
+        onClick={() => setOpen(!open)}
+      >
         <TriangleAlert size={14} aria-hidden />
-        The harness sent “{part.frameType}”, which Cattery does not know
+        <span className={css.unknownType}>Unknown event {part.frameType}</span>
         <ChevronRight size={13} className={css.chevron} data-open={open || undefined} aria-hidden />
       </UnstyledButton>
-      {open && <pre className={css.preview}>{part.preview}</pre>}
-    </div>
+      {open && (
+        <div id={content}>
+          <p>The agent sent this, and Cattery does not know what it means. Nothing is lost by it.</p>
+          {/* It scrolls, so the keyboard must reach it. */}
+          <pre className={css.preview} role="group" tabIndex={0} aria-label="What it sent">
+            {part.preview}
+          </pre>
+        </div>
+      )}
+    </section>
   )
 }
 

@@ -52,6 +52,39 @@ describe('a tool card', () => {
   })
 })
 
+describe('an event that nobody knows', () => {
+  const part = { kind: 'unknown' as const, id: 'u', turnNo: 1, frameType: 'hologram.shown', preview: '{"n":1}' }
+
+  it('is one folded line that says its type', async () => {
+    const { container } = show(<PartView part={part} />)
+    expect(screen.getByRole('region', { name: 'Unknown event hologram.shown' })).toBeVisible()
+    expect(screen.getByRole('button', { name: 'Unknown event hologram.shown', expanded: false })).toBeVisible()
+    expect(screen.queryByText('{"n":1}')).toBeNull()
+    expect(await violations(container)).toEqual([])
+  })
+
+  it('opens and closes with the keyboard, and what it holds can be reached', async () => {
+    const { container } = show(<PartView part={part} />)
+    await userEvent.tab()
+    await userEvent.keyboard('{Enter}')
+    const head = screen.getByRole('button', { expanded: true })
+    expect(document.getElementById(head.getAttribute('aria-controls') ?? '')).toHaveTextContent('{"n":1}')
+    expect(await violations(container)).toEqual([])
+    await userEvent.tab()
+    expect(screen.getByRole('group', { name: 'What it sent' })).toHaveFocus()
+    await userEvent.tab({ shift: true })
+    await userEvent.keyboard(' ')
+    expect(screen.queryByText('{"n":1}')).toBeNull()
+  })
+
+  it('shows what it holds as text, never as HTML', async () => {
+    const { container } = show(<PartView part={{ ...part, preview: '<img src=x onerror=alert(1)>' }} />)
+    await userEvent.click(screen.getByRole('button'))
+    expect(container.querySelector('img')).toBeNull()
+    expect(screen.getByText('<img src=x onerror=alert(1)>')).toBeVisible()
+  })
+})
+
 describe('a question', () => {
   it('may be sent once something was chosen, and has no accessibility fault', async () => {
     const questions = [
