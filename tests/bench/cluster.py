@@ -35,9 +35,9 @@ from cattery.db.states import HarnessStatus
 from cattery.errors import SandboxError
 from cattery.ids import HarnessId, ProjectId, UserId, new_id
 from cattery.jsontypes import Json, JsonObject
+from cattery.sandboxes.asking import PAUSE
 from cattery.sandboxes.kubernetes.api import ClusterApi
 from cattery.sandboxes.kubernetes.failures import Attempt
-from cattery.sandboxes.kubernetes.following import PROBE_PAUSE
 from cattery.sandboxes.kubernetes.kinds import Kind
 from cattery.sandboxes.kubernetes.launching import Launching
 from cattery.sandboxes.kubernetes.placement import Wanted
@@ -190,7 +190,7 @@ async def _run_bare(bench: Bench) -> None:
             try:
                 return await probe(view.ip)
             except SandboxError:
-                await asyncio.sleep(PROBE_PAUSE)
+                await asyncio.sleep(PAUSE)
 
     async def create() -> None:
         launch = f"{wanted.name}-bench"

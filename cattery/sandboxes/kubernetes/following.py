@@ -11,13 +11,13 @@ from typing import Final
 
 from cattery.clock import utc_now
 from cattery.errors import (
-    HarnessError,
     SandboxError,
     SandboxFailedError,
     SandboxSetupError,
     SandboxWaitingError,
 )
 from cattery.logs import redact
+from cattery.sandboxes.asking import Asking
 from cattery.sandboxes.kubernetes.api import ClusterApi, Kind
 from cattery.sandboxes.kubernetes.diagnosis import (
     Situation,
@@ -32,10 +32,6 @@ from cattery.sandboxes.port import Report, RuntimeEvent, Step, StepName, Waiting
 
 LOG_LINES: Final = 50
 """Of a program that failed, in the error."""
-PROBE_SECONDS: Final = 1.5
-"""A client's own probes end within a second. Shorter ones cost more than they save: a cold
-program's first answer takes a while, and each probe that is given up begins anew."""
-PROBE_PAUSE: Final = 0.05
 WAIT_PATIENCE: Final = 240.0
 """Seconds that one call waits for quota before it says so; its caller comes again."""
 NUDGE_SECONDS: Final = 10.0
@@ -223,12 +219,9 @@ class _Start:
             await asyncio.gather(answering, changed, return_exceptions=True)
 
     async def _ask_until_it_answers(self, address: str) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(PROBE_SECONDS):
-                    return await self._probe(address)
-            except (TimeoutError, HarnessError, SandboxError):
-                await asyncio.sleep(PROBE_PAUSE)
+        async with Asking(lambda: self._probe(address)) as program:
+            while not await program.answers():
+                pass
 
     async def _give_up(self) -> SandboxError:
         """Say at what the time was up."""

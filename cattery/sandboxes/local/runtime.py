@@ -14,12 +14,13 @@ from cattery.files.port import FileTree, SkillLibrary
 from cattery.files.skills import LocalSkillLibrary
 from cattery.harnesses.port import HarnessType
 from cattery.ids import HarnessId, ProjectId
+from cattery.sandboxes.asking import ASK_SECONDS
 from cattery.sandboxes.local.confinement import WORK, Confinement, probe_confinement
 from cattery.sandboxes.local.layout import Layout, delete_tree, make_private
 from cattery.sandboxes.local.plan import Planner
 from cattery.sandboxes.local.ports import accepts_connections
 from cattery.sandboxes.local.sandbox import LocalSandbox
-from cattery.sandboxes.local.starter import PROBE_SECONDS, Starter, endpoint_of, running
+from cattery.sandboxes.local.starter import Starter, endpoint_of, running
 from cattery.sandboxes.port import (
     Isolation,
     Notice,
@@ -203,7 +204,7 @@ class LocalRuntime:
             return False
         client = harness.client(endpoint_of(record))
         try:
-            async with asyncio.timeout(PROBE_SECONDS):
+            async with asyncio.timeout(ASK_SECONDS):
                 await client.check_health()
         except (TimeoutError, HarnessError, SandboxError):
             return False

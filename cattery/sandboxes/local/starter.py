@@ -8,10 +8,11 @@ from uuid import UUID
 import structlog
 
 from cattery.clock import utc_now
-from cattery.errors import HarnessError, SandboxError, SandboxSetupError
+from cattery.errors import SandboxError, SandboxSetupError
 from cattery.harnesses.port import HarnessEndpoint, HarnessType
 from cattery.harnesses.registry import require_runnable
 from cattery.ids import HarnessId
+from cattery.sandboxes.asking import Asking
 from cattery.sandboxes.local.confinement import write_identity
 from cattery.sandboxes.local.layout import Layout, make_private
 from cattery.sandboxes.local.plan import Planner, digest_spec
@@ -39,8 +40,6 @@ _log = structlog.get_logger(__name__)
 
 LOG_LINES = 50
 """Of a harness that failed, in the error."""
-PROBE_SECONDS = 1.5
-"""A client's own probes end within a second."""
 _PAUSE = 0.05
 _PORT_TRIES = 4
 _RECORD_SECONDS = 5.0
@@ -168,21 +167,16 @@ class Starter:
         endpoint = endpoint_of(record)
         client = harness.client(endpoint)
         try:
-            while True:
-                self._check_alive(record, sandbox, harness)
-                try:
-                    async with asyncio.timeout(PROBE_SECONDS):
-                        await client.check_health()
-                except (TimeoutError, HarnessError, SandboxError) as error:
-                    if asyncio.get_running_loop().time() > deadline:
-                        raise await self._give_up(sandbox, harness, error) from error
-                    await asyncio.sleep(_PAUSE)
-                else:
+            async with Asking(client.check_health) as program:
+                while not await program.answers():
                     self._check_alive(record, sandbox, harness)
-                    sandbox.mark_answered(record)
-                    return running(record)
+                    if asyncio.get_running_loop().time() > deadline:
+                        raise await self._give_up(sandbox, harness, program.error)
         finally:
             await client.close()
+        self._check_alive(record, sandbox, harness)
+        sandbox.mark_answered(record)
+        return running(record)
 
     def _check_alive(
         self, record: SandboxRecord, sandbox: LocalSandbox, harness: HarnessType
@@ -202,10 +196,12 @@ class Starter:
         raise SandboxError(_with_log(f"{harness.display_name} did not start. {reason}", tail))
 
     async def _give_up(
-        self, sandbox: LocalSandbox, harness: HarnessType, error: Exception
+        self, sandbox: LocalSandbox, harness: HarnessType, error: Exception | None
     ) -> SandboxError:
         seconds = self._settings.start_timeout.total_seconds()
-        reason = f"{harness.display_name} did not answer within {seconds:.0f} seconds. {error}"
+        reason = f"{harness.display_name} did not answer within {seconds:.0f} seconds."
+        if error is not None:
+            reason += f" {error}"
         await asyncio.to_thread(sandbox.end, Ending.FAILED, reason)
         return SandboxError(_with_log(reason, sandbox.tail(LOG_LINES)))
 
