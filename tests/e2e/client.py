@@ -91,9 +91,11 @@ class Client:
     async def create_project(self, name: str) -> str:
         return text_of(await self.post("/projects", {"project_name": name}), "project_id")
 
-    async def create_harness(self, project_id: str, name: str) -> str:
+    async def create_harness(
+        self, project_id: str, name: str, harness_type: str = "opencode", model: str = MODEL
+    ) -> str:
         """Make a harness and wait until its sandbox is ready."""
-        body: Json = {"harness_name": name, "model": MODEL, "type": "opencode", "env_vars": {}}
+        body: Json = {"harness_name": name, "model": model, "type": harness_type, "env_vars": {}}
         created = await self.post(f"/projects/{project_id}/harnesses", body)
         harness_id = text_of(created, "harness_id")
         await self.wait_for_sandbox(harness_id)

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
@@ -30,13 +30,13 @@ _SAID_AT_THE_END = 25
 class Site:
     """One running `cattery up`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more_env: Mapping[str, str] | None = None) -> None:
         self.home = folder / "home"
         self.port = free_port()
         self.password = ""
         self._output = folder / "up.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._env = _environment(self.home, self.port)
+        self._env = _environment(self.home, self.port) | dict(more_env or {})
 
     @property
     def url(self) -> str:

@@ -5,7 +5,7 @@ import asyncio
 from tests.e2e.client import objects_of
 from tests.harness_bench import model
 from tests.harness_bench.chat import Chat, Turn, chatting
-from tests.harness_bench.chats import ends_with, only_tool, stopped
+from tests.harness_bench.chats import ends_with, only_tool, stop_sandbox, stopped
 from tests.harness_bench.scenario import Scenario, Subject
 from tests.harness_bench.uploads import put_file
 
@@ -126,8 +126,7 @@ async def restarted(subject: Subject) -> None:
     """The sandbox is stopped and started: the conversation goes on where it was."""
     async with chatting(subject) as chat:
         await chat.say("remember the word marmalade")
-        answer = await subject.client.ask("DELETE", f"/harnesses/{subject.harness_id}/sandbox")
-        assert answer.status == 204, answer
+        await stop_sandbox(subject)
         prompt = f"which word, {chat.session_id}?"
         ends_with(await chat.say(prompt), f"You said: {prompt}")
         asked = subject.model.asked(prompt)
@@ -146,8 +145,7 @@ async def long_conversation(subject: Subject) -> None:
         told = await subject.client.history(chat.session_id)
         assert len(told) == 2 * _MANY, f"{len(told)} messages instead of {2 * _MANY}"
         await chat.check_history()
-        answer = await subject.client.ask("DELETE", f"/harnesses/{subject.harness_id}/sandbox")
-        assert answer.status == 204, answer
+        await stop_sandbox(subject)
         ends_with(await chat.say("the last one"), "You said: the last one")
         assert subject.model.asked("message 0"), "the first message"
         body = subject.model.asked("the last one")[-1]
@@ -159,8 +157,7 @@ async def hostile_project(subject: Subject) -> None:
     async with chatting(subject) as chat:
         for path, text in _HOSTILE.items():
             await put_file(subject, path, text)
-    answer = await subject.client.ask("DELETE", f"/harnesses/{subject.harness_id}/sandbox")
-    assert answer.status == 204, answer
+    await stop_sandbox(subject)
     try:
         async with chatting(subject) as chat:
             ends_with(await chat.say("hello"), model.GREETING)

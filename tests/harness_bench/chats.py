@@ -56,8 +56,12 @@ async def write_file(subject: Subject) -> None:
 
 async def diff(subject: Subject) -> None:
     async with chatting(subject) as chat:
-        turn = await chat.say(f"write diff-{chat.session_id[:8]}.txt")
-        assert model.WRITTEN.strip() in str(only_tool(turn).get("diff")), turn.show()
+        path = f"diff-{chat.session_id[:8]}.txt"
+        await chat.say(f"write {path}")
+        turn = await chat.say(f"edit {path}")
+        shown = str(only_tool(turn).get("diff"))
+        assert f"-{model.WRITTEN}" in shown, turn.show()
+        assert f"+{model.EDITED}" in shown, turn.show()
 
 
 async def failing_tool(subject: Subject) -> None:
@@ -135,7 +139,9 @@ async def question_aborted(subject: Subject) -> None:
         await chat.until_type("question.asked")
         turn = await stopped(chat)
         assert turn.outcome == "aborted", turn.show()
-        assert turn.of("question.answered")[0].data.get("withdrawn"), turn.show()
+        closed = turn.of("question.answered")
+        assert len(closed) == 1, turn.show()
+        assert not any(a["selectedLabels"] for a in objects_of(closed[0].data["answers"]))
         ends_with(await chat.say("hello"), model.GREETING)
 
 
@@ -186,6 +192,7 @@ async def ansi(subject: Subject) -> None:
 async def skill(subject: Subject) -> None:
     slug, secret = "bench-skill", "the-word-is-marzipan"
     await add_skill(subject, slug, f"When asked, say {secret}.")
+    await stop_sandbox(subject)  # programs look for skills when they start
     async with chatting(subject) as chat:
         turn = await chat.say(f"skill {slug}")
         assert turn.tools(), turn.show()
@@ -212,6 +219,12 @@ async def queue(subject: Subject) -> None:
         assert "slow-199" in first.said, first.show()
         assert "the second one" not in first.said, first.show()
         ends_with(second, "You said: the second one")
+
+
+async def stop_sandbox(subject: Subject) -> None:
+    """Stop the sandbox; the next prompt starts it."""
+    answer = await subject.client.ask("DELETE", f"/harnesses/{subject.harness_id}/sandbox")
+    assert answer.status == 204, answer
 
 
 async def _ask_leave(chat: Chat, path: str) -> Event:

@@ -1,10 +1,10 @@
 """The model of the conformance bench: on this machine, in all three APIs, doing what a prompt says.
 
 The wire formats are those of the demo model, which the gateway's own tests hold against the
-providers' documentation. The first line of the last prompt chooses what happens:
+providers' documentation. The last line of the last prompt chooses what happens:
 
     hello · long · think · slow · ask · todo · delegate · three · unicode · line · ansi
-    write PATH · run COMMAND · fail · skill NAME
+    write PATH · edit PATH · run COMMAND · fail · skill NAME
     status CODE [once] · silent · stall · cut
 
 Anything else is said back. Each request is kept, as is when its client went away.
@@ -26,6 +26,7 @@ from gateway.demo import anthropic_messages, openai_chat, openai_responses
 from gateway.demo.conversation import Conversation
 from gateway.demo.parts import AnswerHead, Frame, Part, Text, Thinking, ToolUse, count_tokens
 from gateway.demo.tools import Question, question_call, shell_call, todo_call, write_call
+from tests.harness_bench.model_tools import delegate_call, edit_call, skill_call
 
 LONG_WORDS = 2_500
 LONG = " ".join(f"word-{number}" for number in range(LONG_WORDS))
@@ -40,6 +41,7 @@ GREETING = "Hello! I am the scripted model."
 QUESTION = Question("Which colour?", "Colour", (("Red", "warm"), ("Blue", "cold")))
 CHILD_SAYS = "echo from-the-child"
 WRITTEN = "written by the bench\n"
+EDITED = "edited by the bench\n"
 FAILING = "echo it is broken >&2; exit 3"
 STEPS = ("First step", "Second step")
 TITLE = "A fitting title"
@@ -116,7 +118,7 @@ class ScriptedModel:
             body: JsonObject = orjson.loads(raw)
             self.requests.append(body)
             conversation = api.read(body)
-            prompt = conversation.prompt.strip()
+            prompt = last_line(conversation)
             if refusal := self._refuse(prompt, conversation):
                 return refusal
             parts = decide(conversation)
@@ -144,9 +146,14 @@ class ScriptedModel:
         return web.json_response(body, status=int(found[1]), headers=headers)
 
 
+def last_line(conversation: Conversation) -> str:
+    """Return the last prompt; one that was never answered may stand before it, as one with it."""
+    return (conversation.prompt.strip().splitlines() or [""])[-1].strip()
+
+
 def decide(conversation: Conversation) -> list[Part]:
     """Say what comes next."""
-    prompt, done = conversation.prompt.strip(), conversation.calls
+    prompt, done = last_line(conversation), conversation.calls
     if _wants_title(conversation):
         as_json = '"title"' in conversation.system
         return [Text(f'{{"title": "{TITLE}"}}' if as_json else TITLE)]
@@ -180,7 +187,7 @@ def _act(prompt: str, conversation: Conversation) -> list[Part]:
         states = ("in_progress", "pending")
         return _called(todo_call(tools, dict(zip(STEPS, states, strict=True))))
     if prompt == "delegate":
-        return [Text("Delegating. "), *_called(_delegate(conversation))]
+        return [Text("Delegating. "), *_called(delegate_call(tools, f"run {CHILD_SAYS}"))]
     if prompt == "three":
         calls = [shell_call(tools, f"echo number-{n}", f"Say {n}") for n in (1, 2, 3)]
         return [part for call in calls for part in _called(call)]
@@ -190,35 +197,15 @@ def _act(prompt: str, conversation: Conversation) -> list[Part]:
         return _called(shell_call(tools, found[1], "A command"))
     if found := re.match(r"write (\S+)", prompt):
         return _called(write_call(tools, conversation.locate(found[1]), WRITTEN))
+    if found := re.match(r"edit (\S+)", prompt):
+        return _called(edit_call(tools, conversation.locate(found[1]), WRITTEN, EDITED))
     if found := re.match(r"skill (\S+)", prompt):
-        return _called(_skill(conversation, found[1]))
+        return _called(skill_call(tools, found[1]))
     return [Text(f"You said: {prompt}")]
 
 
 def _called(call: ToolUse | None) -> list[Part]:
     return [call] if call else [Text("NO SUCH TOOL")]
-
-
-def _delegate(conversation: Conversation) -> ToolUse | None:
-    prompt = f"run {CHILD_SAYS}"
-    for name, kind in (("task", "general"), ("Agent", "general-purpose"), ("Task", "general")):
-        if name in conversation.tools:
-            asked = {"description": "a task", "prompt": prompt, "subagent_type": kind}
-            return ToolUse(name, {**asked})
-    if "spawn_agent" in conversation.tools:
-        return ToolUse("spawn_agent", {"message": prompt})
-    if "delegate_task" in conversation.tools:
-        return ToolUse("delegate_task", {"goal": prompt})
-    return None
-
-
-def _skill(conversation: Conversation, name: str) -> ToolUse | None:
-    """Use the harness's tool for skills; one without is told of files and reads them."""
-    for tool, parameter in (("skill", "name"), ("Skill", "skill"), ("skill_view", "name")):
-        if tool in conversation.tools:
-            return ToolUse(tool, {parameter: name})
-    path = f'"$HOME"/.agents/skills/{name}/SKILL.md'
-    return shell_call(conversation.tools, f"cat {path}", "Read the skill")
 
 
 def _wants_title(conversation: Conversation) -> bool:
