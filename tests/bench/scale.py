@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import override
 from uuid import uuid4
 
 import psutil
@@ -40,7 +41,7 @@ WORKER = Path(__file__).with_name("scale_worker.py")
 PER_PROJECT = 10
 START_RATE = 10.0
 """Sandboxes that are asked for a second."""
-PATIENCE = 1_500.0
+PATIENCE = 3_600.0
 
 
 @dataclass
@@ -89,9 +90,20 @@ class Scale:
         return len(said.split())
 
 
+class Figures(dict[str, Json]):
+    """Prints each figure as soon as it is known: a run that ends early has told what it saw."""
+
+    @override
+    def __setitem__(self, name: str, value: Json) -> None:
+        super().__setitem__(name, value)
+        shown = f"{value:10.2f}" if isinstance(value, float) else f"{value!s:>10}"
+        print(f"{name:<44}{shown}", flush=True)
+
+
 async def run(number: int) -> JsonObject:
     """Make sandboxes, look at them, delete them; print and return the figures."""
-    figures: dict[str, Json] = {"sandboxes": number}
+    figures = Figures()
+    figures["sandboxes"] = number
     async with running_scale() as (scale, calls_file):
         idle = scale.worker.memory_info().rss
         cpu = sum(scale.worker.cpu_times()[:2])
@@ -114,8 +126,6 @@ async def run(number: int) -> JsonObject:
         await scale.until(lambda: _all_gone(scale))
         figures["seconds until all were deleted"] = time.perf_counter() - began
         figures["objects left"] = await asyncio.to_thread(scale.left)
-    for name, value in figures.items():
-        print(f"{name:<44}{value:10.2f}" if isinstance(value, float) else f"{name:<44}{value:>10}")
     calls = calls_file.read_text().splitlines()
     calls_file.unlink()
     print("calls to the API server by the worker, watches and sweeps (one LIST each) too:")
