@@ -6,5 +6,10 @@ bench says so.
 
 from collections.abc import Mapping
 
-LIMITS: Mapping[tuple[str, str], str] = {}
+LIMITS: Mapping[tuple[str, str], str] = {
+    ("codex-acp", "model-429"): (
+        "codex-rs builds its provider with `retry_429: false`: it tries again after 5xx and broken "
+        "connections, not after 429; the turn fails with the model's status"
+    ),
+}
 """Reasons by harness type and scenario."""

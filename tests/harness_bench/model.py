@@ -44,6 +44,7 @@ WRITTEN = "written by the bench\n"
 EDITED = "edited by the bench\n"
 FAILING = "echo it is broken >&2; exit 3"
 STEPS = ("First step", "Second step")
+BROKEN_OFF = "the beginning and then"
 TITLE = "A fitting title"
 
 
@@ -175,7 +176,7 @@ _PLAIN: dict[str, tuple[Part, ...]] = {
     "ansi": (Text(ANSI),),
     "silent": (Text("never sent"),),
     "stall": (Text("the beginning and no end"),),
-    "cut": (Text("the beginning and then"),),
+    "cut": (Text(BROKEN_OFF),),
 }
 
 

@@ -10,11 +10,10 @@ def edit_call(tools: Tools, path: str, old: str, new: str) -> ToolUse | None:
         return ToolUse("edit", {"filePath": path, "oldString": old, "newString": new})
     if "Edit" in tools:
         return ToolUse("Edit", {"file_path": path, "old_string": old, "new_string": new})
-    if "apply_patch" in tools:
+    if "exec_command" in tools:  # Codex takes a patch out of a command, and applies it itself
         hunk = f"@@\n-{old.strip()}\n+{new.strip()}\n"
-        text = f"*** Begin Patch\n*** Update File: {path}\n{hunk}*** End Patch\n"
-        parameter = "patchText" if "patchText" in tools["apply_patch"] else "input"
-        return ToolUse("apply_patch", {parameter: text})
+        patch = f"*** Begin Patch\n*** Update File: {path}\n{hunk}*** End Patch"
+        return shell_call(tools, f"apply_patch <<'PATCH'\n{patch}\nPATCH\n", "Edit the file")
     if "patch" in tools:
         what = {"path": path, "old_string": old, "new_string": new}
         return ToolUse("patch", {"mode": "replace", **what})

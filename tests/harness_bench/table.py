@@ -53,14 +53,14 @@ def read_kept() -> Table:
     }
 
 
-def keep(table: Table, versions: Mapping[str, str], scenarios: Sequence[Scenario]) -> None:
+def keep(table: Table, versions: Mapping[str, str], groups: Sequence[Sequence[Scenario]]) -> None:
     """Write the table down, for the next run and for people."""
     outcomes = {
         harness: {name: str(cell.outcome) for name, cell in sorted(row.items())}
         for harness, row in sorted(table.items())
     }
     KEPT.write_text(json.dumps(outcomes, indent=1) + "\n")
-    PAGE.write_text(_page(table, versions, scenarios))
+    PAGE.write_text(_page(table, versions, groups))
 
 
 def find_regressions(kept: Table, table: Table) -> list[str]:
@@ -78,7 +78,7 @@ def find_regressions(kept: Table, table: Table) -> list[str]:
 
 def show(table: Table, scenarios: Sequence[Scenario]) -> str:
     """Return the table for a terminal."""
-    harnesses = sorted(table)
+    harnesses = _concerned(table, scenarios)
     lines = [f"{'':<20}" + "".join(f"{name:>18}" for name in harnesses)]
     for scenario in scenarios:
         cells = [_short(table[harness].get(scenario.name)) for harness in harnesses]
@@ -103,22 +103,27 @@ def _short(cell: Cell | None) -> str:
     return f"{cell.outcome} {cell.seconds:.1f}s"
 
 
-def _page(table: Table, versions: Mapping[str, str], scenarios: Sequence[Scenario]) -> str:
-    harnesses = sorted(table)
+def _concerned(table: Table, scenarios: Sequence[Scenario]) -> list[str]:
+    """Return the harnesses that have cells in these rows: chats and terminals have their own."""
+    names = {scenario.name for scenario in scenarios}
+    return sorted(harness for harness, row in table.items() if names & set(row))
+
+
+def _page(table: Table, versions: Mapping[str, str], groups: Sequence[Sequence[Scenario]]) -> str:
     lines = [
         "# Conformance of the harnesses",
         "",
         "Written by `make harness-bench`: each harness is the real program at its pinned version, "
         "behind the whole product, with a scripted model. ✓ passed; - not offered by the harness; "
         "a number is a limit of the harness itself, below.",
-        "",
-        "| | " + " | ".join(f"{name} {versions[name]}" for name in harnesses) + " |",
-        "|---" * (len(harnesses) + 1) + "|",
     ]
     notes: list[str] = []
-    for scenario in scenarios:
-        cells = [_mark(harness, scenario.name, table, notes) for harness in harnesses]
-        if any(cells):
+    for scenarios in groups:
+        harnesses = _concerned(table, scenarios)
+        heads = " | ".join(f"{name} {versions[name]}" for name in harnesses)
+        lines += ["", f"| | {heads} |", "|---" * (len(harnesses) + 1) + "|"]
+        for scenario in scenarios:
+            cells = [_mark(harness, scenario.name, table, notes) for harness in harnesses]
             lines.append(f"| {scenario.title} | " + " | ".join(cells) + " |")
     if notes:
         lines += ["", "## Limits of the harnesses", ""]
