@@ -120,6 +120,10 @@ bench-starts: install-dev web ## Measure how long each harness takes to start he
 bench-cluster: install-dev ## Measure starts of sandboxes in a real cluster, as test-cluster finds it
 	@exec $(BIN)/python -m tests.bench.cluster
 
+harness-drift: install-dev web ## Compare a harness with another version (HARNESS=opencode VERSION=1.18.34)
+	@$(BIN)/python -m tests.harness_bench.drift --harness "$(HARNESS)" --version "$(VERSION)"
+
+.PHONY: harness-drift
 ##@ Maintain
 
 .PHONY: types docs lock clean help
@@ -135,7 +139,7 @@ lock: ## Pin the newest allowed versions of all Python packages (needs uv)
 	requirements/lock.sh
 
 clean: ## Remove everything that was built or installed here; data stays
-	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .tools .drift .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	rm -rf web/node_modules web/dist
 	find $(PYTHON_FOLDERS) -name __pycache__ -type d -prune -exec rm -rf {} +
 
