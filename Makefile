@@ -65,7 +65,7 @@ kind-down: ## Delete that cluster with everything in it
 
 ##@ Check
 
-.PHONY: test test-unit test-web test-e2e test-faults test-cluster test-cluster-faults lint fmt bench bench-terminals bench-starts bench-cluster
+.PHONY: test test-unit test-web test-e2e test-faults test-cluster test-cluster-faults harness-bench lint fmt bench bench-terminals bench-starts bench-cluster
 test: install-dev web ## Run all tests (T=path narrows them to some of the Python tests)
 	@$(INSTALL) browsers
 ifeq ($(strip $(T)),)
@@ -95,6 +95,9 @@ test-cluster: install-dev ## Run the tests in a real cluster (CATTERY_CLUSTER_UP
 
 test-cluster-faults: install-dev ## Run those that take the cluster's API server away again and again
 	@exec $(BIN)/pytest -m "cluster and slow" tests/cluster $(T)
+
+harness-bench: install-dev web ## Run every harness through the same scenarios (ARGS="--harness codex")
+	@exec $(BIN)/python -m tests.harness_bench $(ARGS)
 
 lint: install-dev ## Check style, types and layers, of Python and the web UI
 	@$(INSTALL) web-deps

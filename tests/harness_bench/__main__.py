@@ -141,9 +141,9 @@ def main() -> int:
     print(describe_run())
     began = time.perf_counter()
     table = asyncio.run(run_all(arguments))
-    print(
-        f"\n{tables.show(table, CHAT_SCENARIOS)}\n\n{tables.show(table, TERMINAL_SCENARIOS)}\n\n{time.perf_counter() - began:.0f} seconds"
-    )
+    for rows in (CHAT_SCENARIOS, TERMINAL_SCENARIOS):
+        print(f"\n{tables.show(table, rows)}")
+    print(f"\n{time.perf_counter() - began:.0f} seconds")
     if arguments.json:
         arguments.json.write_text(tables.as_json(table))
     kept = tables.read_kept()
