@@ -138,7 +138,8 @@ class TerminalSocket:
                     await self._check_running(may_start=not has_run)
                     await asyncio.sleep(LOOK_EVERY)
                     continue
-                has_run, self._lost_at = True, None
+                # What fails from here on is another failure, which asking anew may mend.
+                has_run, self._lost_at, self._asked_at = True, None, float("-inf")
                 await self._follow(upstream)
                 await self._check_running(may_start=False)
 

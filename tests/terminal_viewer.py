@@ -10,7 +10,7 @@ from bridges.terminal.drawing import read_text
 from bridges.terminal.screen import Screen
 from bridges.terminal.sequences import Tokenizer
 
-PATIENCE = 60.0
+PATIENCE = 45.0
 QUIET_LOOKS = 10
 """Looks, a tenth of a second apart, after which nothing more is coming."""
 
@@ -72,11 +72,15 @@ class Viewer:
 async def settle(*viewers: Viewer) -> None:
     """Wait until nothing more comes for a moment."""
     quiet, seen = 0, [-1 for _ in viewers]
-    async with asyncio.timeout(30):
-        while quiet < QUIET_LOOKS:
-            await asyncio.sleep(0.1)
-            now = [len(viewer.raw) for viewer in viewers]
-            quiet, seen = (quiet + 1 if now == seen else 0), now
+    try:
+        async with asyncio.timeout(30):
+            while quiet < QUIET_LOOKS:
+                await asyncio.sleep(0.1)
+                now = [len(viewer.raw) for viewer in viewers]
+                quiet, seen = (quiet + 1 if now == seen else 0), now
+    except TimeoutError:
+        last = [bytes(viewer.raw[-300:]) for viewer in viewers]
+        raise AssertionError(f"the screen does not come to rest; last came {last}") from None
 
 
 def picture(viewer: Viewer) -> tuple[object, ...]:

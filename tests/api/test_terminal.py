@@ -19,9 +19,9 @@ from tests.bridges.terminal_site import (
     PASSWORD,
     TOOLS,
     TerminalSite,
-    Viewer,
     make_site,
 )
+from tests.terminal_viewer import Viewer
 
 NEEDS_CODEX = pytest.mark.skipif(
     not (TOOLS / "codex" / "venv").exists(), reason=f"needs codex in {TOOLS}: run `make install`"

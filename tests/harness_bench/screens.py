@@ -61,7 +61,7 @@ async def displaying(subject: Subject) -> AsyncIterator[Display]:
 
 
 def flat(viewer: Viewer) -> str:
-    """Return the screen's words, without line breaks, frames and gaps: programs wrap as they like."""
+    """Return the screen's words without breaks, frames and gaps: programs wrap as they like."""
     return re.sub(r"[\s│┃|╎▏]+", " ", viewer.text)
 
 

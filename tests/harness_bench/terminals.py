@@ -65,7 +65,7 @@ async def two_viewers(subject: Subject) -> None:
 
 
 async def resize(subject: Subject) -> None:
-    """The program draws itself for another size; whoever has more room sees the same in a corner."""
+    """The program draws itself for the smallest size; others see the same in a corner."""
     async with displaying(subject) as display:
         wide = await display.look_when_ready()
         await display.settled()
