@@ -1,43 +1,33 @@
 """Records what the real Claude Code says through its bridge, for the replay tests.
 
 Run it by hand when the pinned release changes. It starts the bridge as the platform does, against a
-scripted model gateway, and writes one JSONL file a scenario as `record_opencode` does: a head, then
-frames and marks in their order, then the final histories.
+scripted model gateway; `bridge_recorder` does the rest.
 
     python tests/record_claude_code.py --tools <folder> --gateway <its file> --out <folder>
 """
 
-import argparse
 import asyncio
 import contextlib
 import os
-import re
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import orjson
-import uvicorn
-
 from cattery.catalog import ModelFamily
 from cattery.errors import CatteryError
-from cattery.events.model import Answer, Question, QuestionAsked
 from cattery.harnesses.claude_code.client import ClaudeCodeClient
 from cattery.harnesses.claude_code.launch import launch_claude_code
 from cattery.harnesses.port import HarnessEndpoint, LaunchInput
-from cattery.ids import HarnessMessageId, HarnessSessionId
-from cattery.jsontypes import Json, JsonObject
+from tests.bridge_recorder import Recording, make_parser, record_all
 from tests.harness_types import clone_registry
-from tests.record_opencode import Scenario, free_port, load_gateway
+from tests.record_opencode import Scenario, free_port
 
-QUIET_SECONDS = 1.0
 PASSWORD = "recording"
 TEXT_DELTA = r'"text_delta"'
 RUNNING = r'"type":"assistant".*"type":"tool_use"'
 WAIT = "run `python3 -c 'import time; time.sleep(20)'`"
-NOISE = {"init", "ui_invalidate"}
 SCENARIOS = (
     Scenario("hello", ("say hello",)),
     Scenario("think", ("think",)),
@@ -173,154 +163,19 @@ class Bridge:
         return line
 
 
-class Recorder:
-    """Runs one scenario and keeps its lines."""
-
-    def __init__(self, bridge: Bridge, client: ClaudeCodeClient, scenario: Scenario) -> None:
-        self.bridge = bridge
-        self.client = client
-        self.scenario = scenario
-        self.lines: list[JsonObject] = []
-        self.turns: list[tuple[HarnessSessionId, HarnessMessageId, str]] = []
-        self._matches = 0
-        self._noise: set[str] = set()
-
-    async def record(self) -> ClaudeCodeClient:
-        if self.scenario.at_once:
-            await self._run_turns(self.scenario.prompts)
-        else:
-            for prompt in self.scenario.prompts:
-                await self._run_turns([prompt])
-        for session in dict.fromkeys(turn[0] for turn in self.turns):
-            history: list[Json] = [*await self.client.fetch_history(session)]
-            self.lines.append({"history": history, "session": session})
-        return self.client
-
-    def write(self, folder: Path) -> None:
-        head: JsonObject = {
-            "scenario": self.scenario.name,
-            "claude-agent-sdk": clone_registry()["claude-code"].version,
-            "turns": [{"session": s, "message": m, "text": t} for s, m, t in self.turns],
-        }
-        lines = [self.bridge.mask(orjson.dumps(line)) for line in [head, *self.lines]]
-        (folder / f"{self.scenario.name}.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-
-    async def _run_turns(self, prompts: Sequence[str]) -> None:
-        async with self.client.open_events() as frames:
-            sessions = [await self._next_session() for _ in prompts]
-            for session, prompt in zip(sessions, prompts, strict=True):
-                message = self.client.new_message_id()
-                self.turns.append((session, message, prompt))
-                self.lines.append({"posted": message, "session": session})
-                await self.client.post_prompt(session, message, prompt)
-            killed = await self._follow(frames, sessions)
-        if killed:
-            await self.client.close()
-            await self.bridge.kill()
-            self.client = await self.bridge.start()
-            history: list[Json] = [*await self.client.fetch_history(sessions[0])]
-            self.lines.append({"mark": "killed", "session": sessions[0], "history": history})
-
-    async def _next_session(self) -> HarnessSessionId:
-        if self.turns and not self.scenario.at_once:
-            return self.turns[0][0]
-        return await self.client.create_session(theme="dark")
-
-    async def _follow(
-        self, frames: AsyncIterator[JsonObject], sessions: Sequence[HarnessSessionId]
-    ) -> bool:
-        """Keep frames until the sessions have been quiet for a while; tell whether to kill."""
-        pending = asyncio.ensure_future(anext(frames))
-        while True:
-            done, _ = await asyncio.wait([pending], timeout=QUIET_SECONDS)
-            if not done:
-                if not any([await self.client.is_busy(session) for session in sessions]):
-                    await _cancel(pending)
-                    return False
-                continue
-            frame = pending.result()
-            self._keep(frame)
-            if await self._react(frame, sessions[0]):
-                await _cancel(pending)
-                return True
-            pending = asyncio.ensure_future(anext(frames))
-
-    def _keep(self, frame: JsonObject) -> None:
-        if frame.get("type") == "server.heartbeat":
-            return
-        message = frame.get("message")
-        kind = str(message.get("subtype")) if isinstance(message, dict) else ""
-        if kind in NOISE and kind in self._noise:
-            return
-        self._noise.add(kind)
-        self.lines.append({"frame": frame})
-
-    async def _react(self, frame: JsonObject, session: HarnessSessionId) -> bool:
-        if not self.scenario.when or not re.search(
-            self.scenario.when, orjson.dumps(frame).decode()
-        ):
-            return False
-        self._matches += 1
-        if self._matches != self.scenario.after:
-            return False
-        self.lines.append({"mark": self.scenario.act})
-        if self.scenario.act == "abort":
-            await self.client.abort(session)
-        elif self.scenario.act == "answer":
-            await self._answer(frame, session)
-        return self.scenario.act == "kill"
-
-    async def _answer(self, frame: JsonObject, session: HarnessSessionId) -> None:
-        questions = frame["questions"]
-        assert isinstance(questions, list)
-        texts = [str(q["question"]) for q in questions if isinstance(q, dict)]
-        asked = QuestionAsked(
-            str(frame["questionId"]), tuple(Question(text, "", ()) for text in texts)
-        )
-        answers = [
-            Answer(text, labels) for text, labels in zip(texts, self.scenario.labels, strict=True)
-        ]
-        await self.client.answer(session, asked, answers)
-
-
-async def _cancel(pending: asyncio.Future[JsonObject]) -> None:
-    pending.cancel()
-    await asyncio.gather(pending, return_exceptions=True)
-
-
-async def record_all(tools: Path, gateway: Path, out: Path, only: Sequence[str]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(load_gateway(gateway), host="127.0.0.1", port=port, log_level="error")
-    )
-    serving = asyncio.create_task(server.serve())
-    with tempfile.TemporaryDirectory() as root:
-        bridge = Bridge(tools, Path(root).resolve(), free_port(), f"http://127.0.0.1:{port}")
-        client = await bridge.start()
-        try:
-            for scenario in SCENARIOS:
-                if only and scenario.name not in only:
-                    continue
-                recorder = Recorder(bridge, client, scenario)
-                client = await recorder.record()
-                recorder.write(out)
-                print(f"{scenario.name}: {len(recorder.lines)} lines", flush=True)
-        finally:
-            await client.close()
-            await bridge.kill()
-    server.should_exit = True
-    await serving
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--tools", type=Path, required=True, help="has claude-code/venv, bridges")
-    parser.add_argument("--gateway", type=Path, required=True, help="the scripted model gateway")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the recordings")
-    parser.add_argument("only", nargs="*", help="names of scenarios; all by default")
-    given = parser.parse_args()
-    asyncio.run(record_all(given.tools.absolute(), given.gateway, given.out, given.only))
+    given = make_parser(__doc__ or "").parse_args()
+    recording = Recording("claude-agent-sdk", clone_registry()["claude-code"].version, SCENARIOS)
+    tools = given.tools.absolute()
+    with tempfile.TemporaryDirectory() as root:
+        asyncio.run(
+            record_all(
+                recording,
+                lambda folder, gateway: Bridge(tools, folder, free_port(), gateway),
+                given,
+                Path(root).resolve(),
+            )
+        )
 
 
 if __name__ == "__main__":
