@@ -189,6 +189,19 @@ async def test_a_network_that_enforces_nothing_starts_no_sandbox(site: ClusterSi
     assert (await site.start(make_spec())).state is SandboxState.RUNNING
 
 
+async def test_where_an_unenforced_network_is_allowed_no_start_waits_for_its_check(
+    site: ClusterSite,
+) -> None:
+    site.network_is_checked = False
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await site.start(make_spec())
+    assert site.cluster.select(SANDBOXES) == []
+    site.settings = site.settings.model_copy(update={"allow_unenforced_network": True})
+    async with asyncio.timeout(30):
+        assert (await site.start(make_spec())).state is SandboxState.RUNNING
+
+
 async def test_an_evicted_pod_is_recoverable_and_rolled_in_its_generation(
     site: ClusterSite,
 ) -> None:
