@@ -1,10 +1,12 @@
 """What becomes of a terminal whose program, sandbox or model fails, or whose project is hostile."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from tests.harness_bench import model
 from tests.harness_bench.scenario import Scenario, Subject
-from tests.harness_bench.screens import displaying, wait_for_pattern
+from tests.harness_bench.screens import Display, displaying, wait_for_pattern
 from tests.harness_bench.uploads import put_file
 
 STOPPED = 4409
@@ -78,21 +80,36 @@ async def killed_in_answer(subject: Subject) -> None:
         await viewer.wait_for(model.GREETING)
 
 
-async def hostile_project(subject: Subject) -> None:
-    """What the project's files say about models and servers is not followed."""
+async def hostile_model(subject: Subject) -> None:
+    """What the project's files say about models and their addresses is not followed."""
+    async with _hostile(subject) as display:
+        viewer = await display.look_when_ready()
+        await display.settled()
+        await viewer.prompt("hello")
+        await viewer.wait_for(model.GREETING)
+
+
+async def hostile_server(subject: Subject) -> None:
+    """No server that the project's files name is started."""
+    async with _hostile(subject) as display:
+        await display.look_when_ready()
+        await asyncio.sleep(3)
+        files = f"/projects/{subject.project_id}/files"
+        found = await subject.client.ask("GET", f"{files}/read", query={"path": "/hostile-ran"})
+        assert found.status == 404, "a server of the project was started"
+
+
+@asynccontextmanager
+async def _hostile(subject: Subject) -> AsyncIterator[Display]:
+    """Make a session in a project with such files; takes them away in the end."""
+    files = f"/projects/{subject.project_id}/files"
     for path, text in _HOSTILE.items():
         await put_file(subject, path, text)
-    files = f"/projects/{subject.project_id}/files"
     try:
         async with displaying(subject) as display:
-            viewer = await display.look_when_ready()
-            await display.settled()
-            await viewer.prompt("hello")
-            await viewer.wait_for(model.GREETING)
-            found = await subject.client.ask("GET", f"{files}/read", query={"path": "/hostile-ran"})
-            assert found.status == 404, "a server of the project was started"
+            yield display
     finally:
-        for path in _HOSTILE:
+        for path in (*_HOSTILE, "hostile-ran"):
             await subject.client.ask("DELETE", f"{files}/delete", query={"path": f"/{path}"})
 
 
@@ -115,7 +132,8 @@ async def _shows_failure(subject: Subject, status: int) -> None:
 TERMINAL_FAULTS: tuple[Scenario, ...] = (
     Scenario("term-401", "The model refuses the key", model_refuses_key, within=150),
     Scenario("term-500", "The model fails", model_breaks, within=150),
-    Scenario("term-hostile", "A hostile project reaches nothing", hostile_project, alone=True),
+    Scenario("term-hostile-model", "A hostile project reaches no model", hostile_model, alone=True),
+    Scenario("term-hostile-mcp", "A hostile project starts nothing", hostile_server, alone=True),
     Scenario("term-killed", "Killed -9 in an answer", killed_in_answer, alone=True, within=120),
     Scenario("term-restart", "The sandbox is restarted", restart_sandbox, alone=True, within=120),
 )
