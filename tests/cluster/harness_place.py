@@ -126,6 +126,7 @@ async def scripted_gateway(kubectl: Kubectl) -> AsyncIterator[ScriptedModel]:
     model = await ScriptedModel().start(host)
     names = ("ANTHROPIC_BASE_URL", "OPENAI_BASE_URL")
     try:
+        await asyncio.to_thread(_drop_policy, kubectl)  # of a run that was killed
         await asyncio.to_thread(kubectl.create, _policy(model.url), namespace=SYSTEM)
         values = (model.url, f"{model.url}/v1")
         settings = [f"{name}={value}" for name, value in zip(names, values, strict=True)]
@@ -133,9 +134,7 @@ async def scripted_gateway(kubectl: Kubectl) -> AsyncIterator[ScriptedModel]:
         yield model
     finally:
         await asyncio.to_thread(_set_gateway, kubectl, *(f"{name}-" for name in names))
-        await asyncio.to_thread(
-            kubectl.run, "--namespace", SYSTEM, "delete", "networkpolicy", _POLICY
-        )
+        await asyncio.to_thread(_drop_policy, kubectl)
         await model.stop()
 
 
@@ -174,6 +173,10 @@ def _set_gateway(kubectl: Kubectl, *settings: str) -> None:
     there = ("--namespace", SYSTEM)
     kubectl.run(*there, "set", "env", _GATEWAY, *settings)
     kubectl.run(*there, "rollout", "status", _GATEWAY, "--timeout=120s", timeout=130)
+
+
+def _drop_policy(kubectl: Kubectl) -> None:
+    kubectl.run(*("--namespace", SYSTEM, "delete", "networkpolicy", _POLICY, "--ignore-not-found"))
 
 
 def _policy(url: str) -> JsonObject:
