@@ -95,7 +95,7 @@ async def running_workers(parts: WorkerParts, settings: WorkerSettings) -> Async
             runtime=parts.runtime,
             registry=parts.registry,
             owner=f"{socket.gethostname()}:{os.getpid()}",
-            unknown=UnknownFrames(_runtime_of(parts.client).metric_meter),
+            unknown=UnknownFrames(runtime_of(parts.client).metric_meter),
         )
         workers = create_workers(parts, services, settings)
         await stack.enter_async_context(observing(parts.database, parts.runtime, parts.client))
@@ -187,7 +187,7 @@ def create_workers(
     ]
 
 
-def _runtime_of(client: Client) -> Runtime:
+def runtime_of(client: Client) -> Runtime:
     """Return what the client's metrics go to, ours among them."""
     return client.service_client.config.runtime or Runtime.default()
 
