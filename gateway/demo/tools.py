@@ -95,6 +95,12 @@ def todo_call(tools: Tools, steps: Mapping[str, str]) -> ToolUse | None:
             {"content": step, "activeForm": step, "status": state} for step, state in steps.items()
         ]
         return ToolUse("TodoWrite", {"todos": todos})
+    if "todo" in tools:
+        todos = [
+            {"id": str(number), "content": step, "status": state}
+            for number, (step, state) in enumerate(steps.items(), start=1)
+        ]
+        return ToolUse("todo", {"todos": todos})
     if "update_plan" in tools:
         plan: list[Json] = [{"step": step, "status": state} for step, state in steps.items()]
         return ToolUse("update_plan", {"plan": plan})

@@ -6,7 +6,14 @@ bench says so.
 
 from collections.abc import Mapping
 
+_HERMES_SAYS = (
+    "Hermes tells a model's failure over ACP as the text of its answer, and ends the prompt with "
+    "`end_turn`: nothing marks it as an error (`acp_adapter/server.py` of hermes-agent 0.19.0)"
+)
+
 LIMITS: Mapping[tuple[str, str], str] = {
+    ("hermes-acp", "model-401"): _HERMES_SAYS,
+    ("hermes-acp", "model-500"): _HERMES_SAYS,
     ("codex-acp", "model-429"): (
         "codex-rs builds its provider with `retry_429: false`: it tries again after 5xx and broken "
         "connections, not after 429; the turn fails with the model's status"
