@@ -9,6 +9,7 @@ are gone or new. Ends with 1 where anything does.
 
 import argparse
 import asyncio
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from cattery.harnesses.manifest import Manifest, load_manifests
 from tests.bench.tables import describe_run
 from tests.harness_bench.__main__ import run_harness, scenarios_of
 from tests.harness_bench.observed import Observations, Version, as_json, compare, listen
-from tests.harness_bench.repin import CLONE, MANIFESTS, repin
+from tests.harness_bench.repin import CLONE, MANIFESTS, RepinError, repin
 from tests.harness_bench.scenario import Scenario
 from tests.harness_bench.site import running_place
 
@@ -58,8 +59,11 @@ def main() -> int:
     print(describe_run())
     folder = arguments.folder.absolute() / f"{manifest.id}-{arguments.version}"
     began = time.perf_counter()
-    repinned = repin(manifest, arguments.version, folder)
-    repinned.install()
+    try:
+        repinned = repin(manifest, arguments.version, folder)
+        repinned.install()
+    except RepinError as error:
+        sys.exit(f"{manifest.id} {arguments.version} cannot be installed: {error}")
     print(f"{manifest.id} {arguments.version} is there, {time.perf_counter() - began:.0f} s")
     scenarios = [
         scenario
