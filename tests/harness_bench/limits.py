@@ -18,10 +18,5 @@ LIMITS: Mapping[tuple[str, str], str] = {
         "codex-rs builds its provider with `retry_429: false`: it tries again after 5xx and broken "
         "connections, not after 429; the turn fails with the model's status"
     ),
-    ("hermes-acp", "write"): (
-        "Hermes gives `build_tool_complete` the arguments as text where it wants an object "
-        "(acp_adapter/events.py, tools.py: `_format_edit_result`), so that the end of an edit is "
-        "never told; the file is written, and its change stood in the request for leave"
-    ),
 }
 """Reasons by harness type and scenario."""
