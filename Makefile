@@ -65,7 +65,8 @@ kind-down: ## Delete that cluster with everything in it
 
 ##@ Check
 
-.PHONY: test test-unit test-web test-e2e test-faults test-cluster test-cluster-faults harness-bench lint fmt bench bench-terminals bench-starts bench-cluster
+.PHONY: test test-unit test-web test-e2e test-faults
+.PHONY: test-cluster test-cluster-faults test-cluster-harnesses harness-bench lint fmt bench bench-terminals bench-starts bench-cluster
 test: install-dev web ## Run all tests (T=path narrows them to some of the Python tests)
 	@$(INSTALL) browsers
 ifeq ($(strip $(T)),)
@@ -91,7 +92,11 @@ test-faults: install-dev ## Run the slow tests that break things
 	@exec $(BIN)/pytest -m slow tests/faults $(T)
 
 test-cluster: install-dev ## Run the tests in a real cluster (CATTERY_CLUSTER_UP= or KUBECONFIG=)
-	@exec $(BIN)/pytest -m "cluster and not slow" tests/cluster $(T)
+	@exec $(BIN)/pytest -m "cluster and not slow" tests/cluster \
+		--ignore tests/cluster/test_harnesses.py $(T)
+
+test-cluster-harnesses: install-dev ## Run each harness's rows of the bench in a pod
+	@exec $(BIN)/pytest tests/cluster/test_harnesses.py $(T)
 
 test-cluster-faults: install-dev ## Run those that take the cluster's API server away again and again
 	@exec $(BIN)/pytest -m "cluster and slow" tests/cluster $(T)
