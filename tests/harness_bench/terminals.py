@@ -70,6 +70,7 @@ async def resize(subject: Subject) -> None:
         await wide.prompt("hello")
         await wide.wait_for(model.GREETING)
         narrow = await display.look((64, 20))
+        await narrow.wait_for(model.GREETING)  # before that there is nobody to type to
         await narrow.type("narrow")
         await narrow.wait_for("narrow")
         await _see_the_corner(wide, narrow)
