@@ -7,7 +7,7 @@ from tests.e2e.client import Event, objects_of, text_of
 from tests.harness_bench import model
 from tests.harness_bench.chat import Chat, Turn, chatting, text_by_part
 from tests.harness_bench.scenario import Scenario, Subject
-from tests.harness_bench.uploads import add_skill
+from tests.harness_bench.uploads import add_skill, put_file
 
 RESPONSIVE = 15.0
 """Seconds within which a stopped turn is over."""
@@ -200,6 +200,16 @@ async def skill(subject: Subject) -> None:
         assert told, f"the skill's text never reached the model:\n{turn.show()}"
 
 
+async def instructions(subject: Subject) -> None:
+    """What a repository tells agents, as text, reaches the model."""
+    secret = "this-house-speaks-of-quince"
+    for name in ("AGENTS.md", "CLAUDE.md"):
+        await put_file(subject, name, f"Remember: {secret}.\n")
+    async with chatting(subject) as chat:
+        turn = await chat.say("hello")
+        assert subject.model.asked(secret), f"the model was not told:\n{turn.show()}"
+
+
 async def two_sessions(subject: Subject) -> None:
     async with chatting(subject) as one, chatting(subject) as other:
         both = await asyncio.gather(
@@ -276,6 +286,7 @@ CHATS: tuple[Scenario, ...] = (
     Scenario("long-line", "a line of 100 KB", long_line),
     Scenario("ansi", "colours in a tool's output", ansi),
     Scenario("skill", "uses a skill of the library", skill, alone=True),
+    Scenario("instructions", "reads the project's AGENTS.md", instructions, alone=True),
     Scenario("two-sessions", "two sessions at once", two_sessions),
     Scenario("queue", "two prompts in a queue", queue),
 )

@@ -52,6 +52,7 @@ def test_a_claude_model_is_started_whole() -> None:
                 },
             }
         },
+        "instructions": ["/workspace/AGENTS.md", "/workspace/CLAUDE.md"],
         "autoupdate": False,
         "share": "disabled",
         "snapshot": False,
@@ -65,6 +66,7 @@ def test_a_claude_model_is_started_whole() -> None:
         "OPENCODE_DISABLE_AUTOUPDATE": "1",
         "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        "OPENCODE_DISABLE_PROJECT_CONFIG": "1",
         "OPENCODE_DISABLE_SHARE": "1",
         "OPENCODE_DISABLE_TERMINAL_TITLE": "1",
         "OPENCODE_ENABLE_QUESTION_TOOL": "1",

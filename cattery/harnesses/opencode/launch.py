@@ -67,6 +67,9 @@ def _switches() -> dict[str, str]:
         "OPENCODE_DISABLE_AUTOUPDATE": "1",
         "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
         "OPENCODE_DISABLE_MODELS_FETCH": "1",
+        # A repository's opencode.json and .opencode bring servers and plugins, which are programs
+        # that start unasked. Its AGENTS.md is text and stays: see `instructions`.
+        "OPENCODE_DISABLE_PROJECT_CONFIG": "1",
         "OPENCODE_DISABLE_SHARE": "1",
         "OPENCODE_DISABLE_TERMINAL_TITLE": "1",
         # Some clients get no question tool; a person is watching ours.
@@ -124,6 +127,7 @@ def _configuration(given: LaunchInput) -> JsonObject:
                 "models": {given.model: {"name": given.model, "limit": _LIMITS[given.family]}},
             }
         },
+        "instructions": [f"{given.workspace}/{name}" for name in ("AGENTS.md", "CLAUDE.md")],
         "autoupdate": False,
         "share": "disabled",
         "snapshot": False,
