@@ -14,6 +14,11 @@ _HERMES_SAYS = (
 LIMITS: Mapping[tuple[str, str], str] = {
     ("hermes-acp", "model-401"): _HERMES_SAYS,
     ("hermes-acp", "model-500"): _HERMES_SAYS,
+    ("codex", "term-hostile-mcp"): (
+        "Codex starts the servers of a trusted folder's `.codex/config.toml`, and stops at a "
+        "question at each start in a folder that is not trusted; they run in the sandbox, with its "
+        "network and its user, and get no key"
+    ),
     ("codex-acp", "model-429"): (
         "codex-rs builds its provider with `retry_429: false`: it tries again after 5xx and broken "
         "connections, not after 429; the turn fails with the model's status"

@@ -31,6 +31,9 @@ args = ["-c", "echo > /work/hostile-ran"]
 }
 """What a repository can bring: other addresses for the model, and servers that are started."""
 
+_CODEX_500 = "experiencing high demand"
+"""All that Codex says of a 5xx: neither the status nor the provider's words."""
+
 
 async def model_refuses_key(subject: Subject) -> None:
     await _shows_failure(subject, 401)
@@ -120,7 +123,7 @@ async def _shows_failure(subject: Subject, status: int) -> None:
         await display.settled()
         await viewer.prompt(f"status {status}")
         await wait_for_pattern(
-            viewer, rf"scripted model answers {status}|(?<!status ){status}", 100
+            viewer, rf"scripted model answers {status}|(?<!status ){status}|{_CODEX_500}", 100
         )
         if status == 500:  # it may be trying on
             await viewer.type("\x03" if subject.manifest.id == "hermes" else "\x1b")

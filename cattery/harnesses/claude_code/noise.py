@@ -19,6 +19,7 @@ IGNORED_MESSAGES: Final = frozenset(
 IGNORED_SYSTEM: Final = frozenset(
     {
         "background_tasks_changed",
+        "commands_changed",
         "files_persisted",
         "hook_progress",
         "hook_response",
