@@ -150,7 +150,8 @@ def main() -> int:
     worse = tables.find_regressions(kept, table)
     if arguments.write:
         versions = {name: one.version for name, one in load_manifests(MANIFESTS).items()}
-        tables.keep({**kept, **table}, versions, [CHAT_SCENARIOS, TERMINAL_SCENARIOS])
+        merged = {name: kept.get(name, {}) | table.get(name, {}) for name in {*kept, *table}}
+        tables.keep(merged, versions, [CHAT_SCENARIOS, TERMINAL_SCENARIOS])
     for line in worse:
         print(f"WORSE  {line}")
     return 1 if worse else 0

@@ -14,6 +14,20 @@ _HERMES_SAYS = (
 LIMITS: Mapping[tuple[str, str], str] = {
     ("hermes-acp", "model-401"): _HERMES_SAYS,
     ("hermes-acp", "model-500"): _HERMES_SAYS,
+    ("hermes-acp", "abort-tool"): (
+        "Hermes ends a cancelled prompt while its command runs on: the stop is told and seen, but a "
+        "prompt that comes at once goes into a queue of its own (`Queued for the next turn`) and "
+        "gets no answer of its own"
+    ),
+    ("hermes-acp", "model-cut"): (
+        "Hermes tries a broken stream again, tells each try's beginning one behind the other, and "
+        "ends with `end_turn` as if that were the answer"
+    ),
+    ("hermes-acp", "title"): (
+        "Hermes asks for titles over Chat Completions, whatever `api_mode` its provider has: with an "
+        "Anthropic model that is a path that the gateway does not serve. With an OpenAI model they "
+        "come (`tests/recordings/hermes-acp`)"
+    ),
     ("codex", "term-hostile-mcp"): (
         "Codex starts the servers of a trusted folder's `.codex/config.toml`, and stops at a "
         "question at each start in a folder that is not trusted; they run in the sandbox, with its "
