@@ -15,7 +15,7 @@ LIMITS: Mapping[tuple[str, str], str] = {
     ("hermes-acp", "model-401"): _HERMES_SAYS,
     ("hermes-acp", "model-500"): _HERMES_SAYS,
     ("hermes-acp", "abort-tool"): (
-        "Hermes ends a cancelled prompt while its command runs on: the stop is told and seen, but a "
+        "Hermes ends a cancelled prompt while its command runs on: the stop is seen, but a "
         "prompt that comes at once goes into a queue of its own (`Queued for the next turn`) and "
         "gets no answer of its own"
     ),
@@ -24,7 +24,7 @@ LIMITS: Mapping[tuple[str, str], str] = {
         "ends with `end_turn` as if that were the answer"
     ),
     ("hermes-acp", "title"): (
-        "Hermes asks for titles over Chat Completions, whatever `api_mode` its provider has: with an "
+        "Hermes asks for titles over Chat Completions, whatever its provider's `api_mode`: with an "
         "Anthropic model that is a path that the gateway does not serve. With an OpenAI model they "
         "come (`tests/recordings/hermes-acp`)"
     ),
