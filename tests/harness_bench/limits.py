@@ -28,6 +28,11 @@ LIMITS: Mapping[tuple[str, str], str] = {
         "Anthropic model that is a path that the gateway does not serve. With an OpenAI model they "
         "come (`tests/recordings/hermes-acp`)"
     ),
+    ("opencode", "hostile"): (
+        "a plugin in a repository's `.opencode/plugin` runs in the sandbox: the second of the two "
+        "configuration loaders of 1.18.33 heeds neither `OPENCODE_DISABLE_PROJECT_CONFIG` nor "
+        "`OPENCODE_PURE`; addresses, keys and servers of its `opencode.json` reach nothing"
+    ),
     ("codex", "term-hostile-mcp"): (
         "Codex starts the servers of a trusted folder's `.codex/config.toml`, and stops at a "
         "question at each start in a folder that is not trusted; they run in the sandbox, with its "

@@ -31,10 +31,10 @@ def launch_hermes(given: LaunchInput) -> Launch:
 def _configuration(given: LaunchInput) -> JsonObject:
     is_anthropic = given.family is ModelFamily.ANTHROPIC
     return {
-        "model": {"default": given.model, "provider": "custom:cattery"},
+        "model": {"default": given.model, "provider": "custom:custom"},
         "custom_providers": [
             {
-                "name": "cattery",
+                "name": "custom",
                 "base_url": anthropic_url(given) if is_anthropic else openai_url(given),
                 "key_env": "ANTHROPIC_API_KEY" if is_anthropic else "OPENAI_API_KEY",
                 "api_mode": "anthropic_messages" if is_anthropic else "chat_completions",
