@@ -20,19 +20,16 @@ from pathlib import Path
 
 import aiohttp
 
-from cattery.catalog import ModelFamily
 from cattery.harnesses.manifest import Manifest, Transport, load_manifests
-from cattery.jsontypes import Json
 from cattery.settings import HarnessSettings
 from tests.bench.tables import describe_run
-from tests.e2e.client import Client, text_of
+from tests.e2e.client import Client
 from tests.e2e.site import Site
+from tests.harness_bench.site import model_for
 
 ALLOWED = {Transport.HTTP: 5.0, Transport.ACP: 5.0, Transport.TERMINAL: 3.0}
 """Seconds until a harness is ready, by its transport."""
 WITHIN = 60.0
-POLL_SECONDS = 0.02
-MODELS = {ModelFamily.ANTHROPIC: "claude-sonnet-4-6", ModelFamily.OPENAI: "gpt-5.4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +89,10 @@ async def _measure(client: Client, project_id: str, manifest: Manifest, rounds: 
 
 
 async def _start(client: Client, project_id: str, manifest: Manifest) -> float:
-    model = MODELS[manifest.models.families[0]]
-    body: Json = {"harness_name": "Starter", "model": model, "type": manifest.id, "env_vars": {}}
     began = time.perf_counter()
-    made = await client.post(f"/projects/{project_id}/harnesses", body)
-    harness_id = text_of(made, "harness_id")
-    async with asyncio.timeout(WITHIN):
-        while True:
-            harness = await client.get(f"/harnesses/{harness_id}")
-            status = text_of(harness, "sandbox_status")
-            assert status != "failed", harness
-            if status == "ready":
-                break
-            await asyncio.sleep(POLL_SECONDS)
+    harness_id = await client.create_harness(
+        project_id, "Starter", manifest.id, model_for(manifest)
+    )
     took = time.perf_counter() - began
     await client.ask("DELETE", f"/harnesses/{harness_id}")
     await _wait_until_gone(client, harness_id)
