@@ -25,6 +25,7 @@ from cattery.db import engine
 from cattery.db.engine import Database
 from cattery.events.hub import StreamHub
 from cattery.harnesses.registry import HarnessRegistry, load_registry
+from cattery.heap import freeze_loaded
 from cattery.logs import configure_logging
 from cattery.sandboxes.factory import create_local_runtime
 from cattery.sandboxes.port import SandboxAccess
@@ -83,6 +84,7 @@ async def _serve(home: HomeSettings) -> None:
             timeout_graceful_shutdown=STREAM_GRACE_SECONDS,
             ws_max_size=1024 * 1024,
         )
+        freeze_loaded()
         log.info("api_started", host=settings.host, port=settings.port)
         await _Server(config, hub).serve()
     log.info("api_stopped")

@@ -8,6 +8,7 @@ import signal
 
 from cattery.db.engine import Database, connect
 from cattery.db.sandbox_tokens import DatabaseTokenVerifier
+from cattery.heap import freeze_loaded
 from cattery.logs import configure_logging
 from cattery.settings import DatabaseSettings, GatewaySettings, HomeSettings
 from cli.configuration import read_settings
@@ -28,6 +29,7 @@ async def _serve(settings: GatewaySettings, database: Database) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    freeze_loaded()
     try:
         await serve(settings, DatabaseTokenVerifier(database), stop=stop)
     finally:

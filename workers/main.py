@@ -11,6 +11,7 @@ import uvloop
 from cattery.db.engine import connect as connect_database
 from cattery.harnesses.port import HarnessType
 from cattery.harnesses.registry import load_registry
+from cattery.heap import freeze_loaded
 from cattery.logs import configure_logging
 from cattery.settings import (
     DatabaseSettings,
@@ -71,6 +72,7 @@ async def _serve(home: HomeSettings, registry: Mapping[str, HarnessType]) -> Non
             file_manager_idle=opened.file_manager_idle,
         )
         async with running_workers(parts, settings), showing_readiness(settings.ready_file):
+            freeze_loaded()
             log.info("worker_started", runtime=opened.runtime.name)
             await stop.wait()
             log.info("worker_stopping")
