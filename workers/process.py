@@ -3,10 +3,11 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from temporalio.client import Client
 from temporalio.runtime import Runtime
@@ -28,8 +29,12 @@ from cattery.harnesses.port import HarnessType
 from cattery.sandboxes.port import FileManagerRuntime, SandboxRuntime
 from cattery.temporal.naming import (
     FILES_QUEUE,
+    HARNESS_WAITS_QUEUE,
+    MESSAGES_QUEUE,
     ORCHESTRATION_QUEUE,
+    PROJECT_WAITS_QUEUE,
     SANDBOX_QUEUE,
+    SANDBOX_WAITS_QUEUE,
     SESSIONS_QUEUE,
 )
 from workers.observer import observing
@@ -58,6 +63,8 @@ ORCHESTRATION_WORKFLOWS: Sequence[type] = (
 )
 ALL_WORKFLOWS: Sequence[type] = (*ORCHESTRATION_WORKFLOWS, SessionWorkflow)
 """Every workflow, for the replay of recorded histories too."""
+
+type Activity = Callable[..., Any]
 
 HEARTBEAT_THROTTLE = timedelta(seconds=4)
 """A cancellation reaches an activity with the answer to a heartbeat: so often at least."""
@@ -183,7 +190,41 @@ def create_workers(
             default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
             graceful_shutdown_timeout=settings.graceful_shutdown,
         ),
-        *_create_files_workers(parts, settings),
+        *_create_activity_workers(
+            parts.client,
+            settings,
+            {
+                **_list_file_activities(parts),
+                MESSAGES_QUEUE: [
+                    turns.fail_session,
+                    turns.end_turn,
+                    turns.abort_turn,
+                    turns.answer_question,
+                ],
+                SANDBOX_WAITS_QUEUE: [lifecycles.ensure_sandbox],
+                HARNESS_WAITS_QUEUE: [lifecycles.delete_harness],
+                PROJECT_WAITS_QUEUE: [lifecycles.tear_down_project],
+            },
+        ),
+    ]
+
+
+def _create_activity_workers(
+    client: Client, settings: WorkerSettings, queues: Mapping[str, Sequence[Activity]]
+) -> list[Worker]:
+    """Make a worker for each queue whose activities mostly wait."""
+    return [
+        Worker(
+            client,
+            task_queue=queue,
+            activities=activities,
+            max_concurrent_activities=settings.waits,
+            max_concurrent_activity_task_polls=2,
+            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
+            graceful_shutdown_timeout=settings.graceful_shutdown,
+        )
+        for queue, activities in queues.items()
     ]
 
 
@@ -201,27 +242,19 @@ def _default_sandboxes(parts: WorkerParts) -> int:
     return 16 if parts.files is None else 100
 
 
-def _create_files_workers(parts: WorkerParts, settings: WorkerSettings) -> list[Worker]:
-    """Make the worker of what the HTTP process cannot do itself on a cluster; none elsewhere."""
+def _list_file_activities(parts: WorkerParts) -> dict[str, Sequence[Activity]]:
+    """Return what the HTTP process cannot do itself on a cluster; nothing elsewhere."""
     if parts.files is None:
-        return []
+        return {}
     managers = FileManagerActivities(parts.database, parts.files, idle=parts.file_manager_idle)
     logs = LogActivities(parts.database, parts.runtime)
-    return [
-        Worker(
-            parts.client,
-            task_queue=FILES_QUEUE,
-            activities=[
-                managers.load,
-                managers.ensure,
-                managers.is_idle,
-                managers.stop,
-                managers.fail,
-                logs.capture,
-            ],
-            max_concurrent_activities=settings.turns,
-            max_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-            default_heartbeat_throttle_interval=HEARTBEAT_THROTTLE,
-            graceful_shutdown_timeout=settings.graceful_shutdown,
-        )
-    ]
+    return {
+        FILES_QUEUE: [
+            managers.load,
+            managers.ensure,
+            managers.is_idle,
+            managers.stop,
+            managers.fail,
+            logs.capture,
+        ]
+    }

@@ -17,6 +17,8 @@ class WorkerSettings(BaseSettings):
     """Turns that run at once. A turn past it waits in its queue."""
     sandboxes: int | None = None
     """Sandboxes that are started or ended at once; by default 16, on a cluster 100."""
+    waits: int = 2_000
+    """Activities of each kind that wait for a workflow at once; they cost next to nothing."""
     cached_workflows: int = 1_000
     """Workflows kept in memory, so that their next step needs no replay."""
     writers: int = 1

@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
         SessionRef,
         UserRef,
     )
+    from cattery.temporal.naming import HARNESS_WAITS_QUEUE, PROJECT_WAITS_QUEUE
     from workflows.timing import ROWS, TEARDOWN
 
 AT_ONCE = 10
@@ -106,12 +107,14 @@ async def _close_session(ref: SessionRef) -> None:
 
 
 async def _delete_harness(harness: HarnessSandboxInput) -> None:
-    await workflow.execute_activity_method(LifecycleActivities.delete_harness, harness, **TEARDOWN)
+    await workflow.execute_activity_method(
+        LifecycleActivities.delete_harness, harness, task_queue=HARNESS_WAITS_QUEUE, **TEARDOWN
+    )
 
 
 async def _tear_down(project: ProjectRef) -> None:
     await workflow.execute_activity_method(
-        LifecycleActivities.tear_down_project, project, **TEARDOWN
+        LifecycleActivities.tear_down_project, project, task_queue=PROJECT_WAITS_QUEUE, **TEARDOWN
     )
 
 

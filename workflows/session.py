@@ -33,7 +33,11 @@ with workflow.unsafe.imports_passed_through():
         TurnOutcome,
         TurnResult,
     )
-    from cattery.temporal.naming import ORCHESTRATION_QUEUE, harness_workflow
+    from cattery.temporal.naming import (
+        MESSAGES_QUEUE,
+        SANDBOX_WAITS_QUEUE,
+        harness_workflow,
+    )
     from workflows.timing import ENSURE, HANDSHAKE, MESSAGE_TO_HARNESS, ROWS, TITLE, TURN
 
 LINGER = timedelta(minutes=15)
@@ -129,6 +133,7 @@ class SessionWorkflow:
             await workflow.execute_activity_method(
                 TurnActivities.answer_question,
                 AnswerInput(session_id=self._session.session_id, answer_id=answer.answer_id),
+                task_queue=MESSAGES_QUEUE,
                 summary="answer the agent",
                 **MESSAGE_TO_HARNESS,
             )
@@ -165,7 +170,11 @@ class SessionWorkflow:
             )
             self._describe("failed", failure.message)
             await workflow.execute_activity_method(
-                TurnActivities.fail_session, failure, summary="say why", **ROWS
+                TurnActivities.fail_session,
+                failure,
+                task_queue=MESSAGES_QUEUE,
+                summary="say why",
+                **ROWS,
             )
             await self._refuse_queue(failure.message)
             raise ApplicationError(failure.message, type=phase, non_retryable=True) from error
@@ -217,6 +226,7 @@ class SessionWorkflow:
             await workflow.execute_activity_method(
                 TurnActivities.abort_turn,
                 SessionRef(session_id=self._session.session_id),
+                task_queue=MESSAGES_QUEUE,
                 summary="stop the agent",
                 **MESSAGE_TO_HARNESS,
             )
@@ -254,7 +264,7 @@ class SessionWorkflow:
             workflow.start_activity_method(
                 LifecycleActivities.ensure_sandbox,
                 sandbox,
-                task_queue=ORCHESTRATION_QUEUE,
+                task_queue=SANDBOX_WAITS_QUEUE,
                 summary="have a sandbox that answers",
                 **ENSURE,
             )
@@ -305,6 +315,7 @@ class SessionWorkflow:
                 outcome=outcome,
                 message=message,
             ),
+            task_queue=MESSAGES_QUEUE,
             summary="end the turn",
             **ROWS,
         )

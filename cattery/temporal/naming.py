@@ -10,6 +10,19 @@ SANDBOX_QUEUE = "sandboxes"
 """Activities that make and end sandboxes, rate-limited on their own."""
 FILES_QUEUE = "files"
 """Activities of file managers and logs: apart, so that a sandbox's end can wait for one of them."""
+MESSAGES_QUEUE = "messages"
+"""Answers, stops and ends: apart from turns, which hold their slots until one of these comes."""
+SANDBOX_WAITS_QUEUE = "sandbox-waits"
+"""Activities that wait until a sandbox answers, for days where there is no room for it."""
+HARNESS_WAITS_QUEUE = "harness-waits"
+"""Activities that wait until a harness is deleted."""
+PROJECT_WAITS_QUEUE = "project-waits"
+"""Activities that wait until a project is torn down.
+
+Whoever waits for a workflow holds a slot meanwhile, and what that workflow does needs slots too. So
+each kind of waiting has a queue of its own: were they one, so many that wait would fill it, and
+what they wait for would never run.
+"""
 
 SWEEP_SCHEDULE = "sweep"
 
