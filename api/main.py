@@ -19,6 +19,7 @@ from temporalio.client import Client
 from api.app import create_app
 from api.cluster_access import ClusterAccess
 from api.lifecycles import Lifecycles
+from api.local_access import LocalAccess
 from api.site import HealthCheck, SiteFacts, SiteSettings, describe_harness_types
 from api.temporal_lifecycles import TemporalLifecycles
 from cattery.db import engine
@@ -127,8 +128,9 @@ async def _open_parts(
 
 
 def _tools_folder(home: HomeSettings) -> Path | None:
-    """Return where harnesses of this machine are installed; in a cluster they are in images."""
-    return home.tools_folder if SandboxSettings().runtime == "local" else None
+    """Return where harnesses of this machine are installed; `None` where images bring them."""
+    settings = SandboxSettings()
+    return None if settings.runtime == "kubernetes" or settings.is_elsewhere else home.tools_folder
 
 
 def _create_access(
@@ -137,7 +139,7 @@ def _create_access(
     settings = SandboxSettings()
     if settings.runtime == "kubernetes":
         return ClusterAccess(database, lifecycles)
-    return create_local_runtime(home, settings, registry)
+    return LocalAccess(create_local_runtime(home, settings, registry), database)
 
 
 class _Server(uvicorn.Server):

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from cattery.catalog import ALWAYS_KNOWN, clean_model_id
 from cattery.errors import BadRequestError
 from cattery.logs import LogFormat
+from cattery.secret_files import SettingsWithSecretFiles
 
+LOOPBACK = "127.0.0.1"
 ANTHROPIC_API = "https://api.anthropic.com"
 OPENAI_API = "https://api.openai.com/v1"
 
@@ -31,7 +33,7 @@ def default_harnesses() -> Path:
     return Path(__file__).resolve().parent.parent / "harness_images"
 
 
-class _Settings(BaseSettings):
+class _Settings(SettingsWithSecretFiles):
     model_config = SettingsConfigDict(
         env_prefix="CATTERY_", frozen=True, extra="ignore", populate_by_name=True
     )
@@ -155,6 +157,9 @@ class SandboxSettings(_Settings):
     runtime: Literal["local", "kubernetes"] = "local"
     gateway_url: str = "http://127.0.0.1:8081"
     """The model gateway's address as sandboxes see it (`CATTERY_GATEWAY_URL`)."""
+    local_host: str = LOOPBACK
+    """Where this site's other processes reach the sandboxes of a `local` runtime. Another name than
+    loopback's says that these run in a container of that name, and listen on all its addresses."""
     start_timeout: timedelta = timedelta(seconds=60)
     cpu_seconds: int | None = None
     """CPU time that one sandboxed process may use in all; `None` is no limit."""
@@ -163,6 +168,16 @@ class SandboxSettings(_Settings):
     max_processes: int = 512
     allow_unconfined: bool = True
     """Whether sandboxes may run without bubblewrap (said by `doctor` and the UI)."""
+
+    @property
+    def listen_host(self) -> str:
+        """The address that harnesses of a `local` runtime listen on."""
+        return "0.0.0.0" if self.is_elsewhere else LOOPBACK  # noqa: S104 - a container's own
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether only workers are where the sandboxes of a `local` runtime are."""
+        return self.local_host != LOOPBACK
 
 
 class KubernetesSettings(_Settings):

@@ -1,11 +1,12 @@
 """What `cattery up` reads from its own environment, and wrong values said in words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from cattery.secret_files import SettingsWithSecretFiles, read_secret_files
 from cattery.settings import HomeSettings
 from cli.errors import CommandError
 from cli.home import Home, default_tools_folder, default_web_dist
@@ -13,7 +14,7 @@ from cli.home import Home, default_tools_folder, default_web_dist
 _SCHEMES = ("postgresql://", "postgres://")
 
 
-class UpSettings(BaseSettings):
+class UpSettings(SettingsWithSecretFiles):
     """Where Cattery listens, and which parts it runs by itself."""
 
     model_config = SettingsConfigDict(
@@ -55,7 +56,7 @@ class UpSettings(BaseSettings):
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
-class FirstAdminSettings(BaseSettings):
+class FirstAdminSettings(SettingsWithSecretFiles):
     """The password of a site's first user, where nobody reads what `cattery migrate` prints."""
 
     model_config = SettingsConfigDict(
@@ -82,6 +83,12 @@ def read_settings[S: BaseSettings](build: Callable[[], S]) -> S:
         if first["type"] == "missing":
             raise CommandError(f"{shown} is not set. Set it in the environment.") from error
         raise CommandError(f"{shown} has a value that cannot be used: {reason}.") from error
+
+
+def read_jwt_secret(home: Home, environ: Mapping[str, str]) -> str:
+    """Return the secret that signs sign-ins: the site's own, or the one of the data folder."""
+    name = "CATTERY_JWT_SECRET"
+    return read_secret_files(environ).get(name) or environ.get(name) or home.secret("jwt")
 
 
 def read_home() -> tuple[Home, HomeSettings]:

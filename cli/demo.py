@@ -21,7 +21,7 @@ from cattery.db import users
 from cattery.db.engine import connect
 from cattery.jsontypes import Json, JsonObject
 from cattery.settings import DatabaseSettings
-from cli.configuration import UpSettings, read_home, read_settings
+from cli.configuration import UpSettings, read_home, read_jwt_secret, read_settings
 from cli.console import Console
 from cli.errors import CommandError
 from cli.home import Home
@@ -61,7 +61,7 @@ async def _mint_helper_token(home: Home, settings: UpSettings) -> str:
 
     Whoever can read the data folder and the database may do this anyway.
     """
-    secret = os.environ.get("CATTERY_JWT_SECRET") or home.secret("jwt")
+    secret = read_jwt_secret(home, os.environ)
     url = locate_database(settings, home)
     database = connect(DatabaseSettings(url=SecretStr(url)))
     try:

@@ -29,6 +29,7 @@ _OUTGOING = (
     *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR"),
 )
+_KEY_FILES = ("ANTHROPIC_API_KEY_FILE", "OPENAI_API_KEY_FILE")
 _CLUSTER = ("KUBECONFIG",)
 _WORKER_TUNING = "CATTERY_WORKER_"
 
@@ -55,7 +56,7 @@ def worker_environment(environ: Mapping[str, str], own: Mapping[str, str]) -> di
 def gateway_environment(environ: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     """Return the model gateway's environment, the only one with model keys in it."""
     classes = (GatewaySettings, DatabaseSettings, HomeSettings)
-    return _pick(environ, _SYSTEM, _OUTGOING, names_of(*classes)) | dict(own)
+    return _pick(environ, _SYSTEM, _OUTGOING, _KEY_FILES, names_of(*classes)) | dict(own)
 
 
 def names_of(*classes: type[BaseSettings]) -> frozenset[str]:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.configuration import UpSettings
+from cli.configuration import UpSettings, read_jwt_secret
 from cli.environment import api_environment, gateway_environment, worker_environment
 from cli.home import Home
 from cli.probes import http_answers
@@ -70,7 +70,7 @@ def gateway_part(wiring: Wiring, environ: Mapping[str, str]) -> Part:
 def api_part(wiring: Wiring, environ: Mapping[str, str]) -> Part:
     """Describe the HTTP process."""
     settings = wiring.settings
-    jwt_secret = environ.get("CATTERY_JWT_SECRET") or wiring.home.secret("jwt")
+    jwt_secret = read_jwt_secret(wiring.home, environ)
     own = {
         **wiring.shared(),
         **wiring.orchestration(),

@@ -22,7 +22,7 @@ from cattery.settings import (
     SandboxSettings,
     TemporalSettings,
 )
-from cli.configuration import UpSettings, read_home, read_settings
+from cli.configuration import UpSettings, read_home, read_jwt_secret, read_settings
 from cli.console import Console
 from cli.embedded_postgres import EmbeddedPostgres
 from cli.embedded_temporal import temporal_part
@@ -74,7 +74,7 @@ class _Up:
         self._sandbox_settings = read_settings(SandboxSettings)
         self._demo_model = read_settings(GatewaySettings).is_demo
         # To say now what one of the processes would die of.
-        secret = SecretStr(os.environ.get("CATTERY_JWT_SECRET") or home.secret("jwt"))
+        secret = SecretStr(read_jwt_secret(home, os.environ))
         read_settings(partial(ApiSettings, jwt_secret=secret))
         read_settings(WorkerSettings)
         self._console = Console()

@@ -7,9 +7,11 @@ from datetime import timedelta
 from functools import partial
 
 from cattery.db.engine import Database
+from cattery.db.site_facts import ISOLATION, store_fact
 from cattery.harnesses.port import HarnessType
+from cattery.jsontypes import JsonObject
 from cattery.sandboxes.factory import create_cluster_runtime, create_local_runtime
-from cattery.sandboxes.port import FileManagerRuntime, SandboxRuntime
+from cattery.sandboxes.port import FileManagerRuntime, Isolation, SandboxRuntime
 from cattery.settings import HomeSettings, KubernetesSettings, SandboxSettings
 
 
@@ -39,8 +41,16 @@ async def opened_runtime(
             yield opened
         return
     local = create_local_runtime(home, settings, registry)
+    await _tell_isolation(await local.isolation(), database)
     yield OpenedRuntime(local)
     await local.close()
+
+
+async def _tell_isolation(isolation: Isolation, database: Database) -> None:
+    """Tell the HTTP process, which may run where nothing can be found out about it."""
+    found: JsonObject = {"confined": isolation.confined, "summary": isolation.summary}
+    async with database.write() as rows:
+        await store_fact(rows, ISOLATION, found)
 
 
 @asynccontextmanager

@@ -14,6 +14,9 @@ from cattery.jsontypes import JsonObject
 NETWORK = "network"
 """What the cluster's network enforces: `{enforced: true | false | null, summary, checked_at}`."""
 
+ISOLATION = "isolation"
+"""How workers confine sandboxes of the `local` runtime: `{confined, summary}`."""
+
 
 @dataclass(frozen=True, slots=True)
 class SiteFact:

@@ -17,7 +17,6 @@ from cattery.sandboxes.local import confinement
 from cattery.sandboxes.local.confinement import Confinement, Mounts
 from cattery.sandboxes.local.interpreters import find_interpreters
 from cattery.sandboxes.local.layout import Layout
-from cattery.sandboxes.local.ports import LOOPBACK
 from cattery.sandboxes.names import name_sandbox
 from cattery.sandboxes.port import SandboxSpec
 from cattery.sandboxes.supervisor.job import Job
@@ -57,7 +56,7 @@ class Planner:
                 home=places.home,
                 skills=places.skills,
                 tools=places.tools,
-                host=LOOPBACK,
+                host=self._settings.listen_host,
                 port=port,
                 model=spec.model,
                 family=family_of(spec.model),

@@ -7,8 +7,8 @@ import socket
 from collections.abc import Collection
 
 from cattery.errors import SandboxError
+from cattery.settings import LOOPBACK
 
-LOOPBACK = "127.0.0.1"
 _RANGE = range(20000, 32000)
 """Below the ports that Linux hands out to outgoing connections, which come and go at any moment."""
 _TRIES = 200

@@ -146,7 +146,7 @@ class LocalRuntime:
         """Give access to the files of a project's workspace."""
         workspace = self._layout.workspace(project_id)
         make_private(workspace)  # files are there before the first sandbox is
-        return LocalTree(workspace, WORK if self._confinement.bwrap else str(workspace))
+        return LocalTree(workspace, WORK if self._is_confined else str(workspace))
 
     def skills(self) -> SkillLibrary:
         """Give access to the skills library."""
@@ -158,6 +158,11 @@ class LocalRuntime:
 
     async def close(self) -> None:
         """Do nothing: this process holds nothing of a sandbox."""
+
+    @property
+    def _is_confined(self) -> bool:
+        """Whether sandboxes are confined, also seen from where none can run."""
+        return not self._settings.allow_unconfined or self._confinement.bwrap is not None
 
     def _describe_isolation(self) -> Isolation:
         return self._confinement.describe()
@@ -179,14 +184,14 @@ class LocalRuntime:
 
     async def _observe_alive(self, record: SandboxRecord, sandbox: LocalSandbox) -> Observation:
         if record.state is RecordState.RUNNING and await self._answers(record):
-            return running(record)
+            return running(record, self._settings)
         if not sandbox.has_answered(record):
             late = utc_now() - datetime.fromisoformat(record.started_at)
             if late < self._settings.start_timeout:
                 return _unwell(record, SandboxState.STARTING)
             return _unwell(record, SandboxState.FAILED, "The harness never answered.")
         if await asyncio.to_thread(accepts_connections, record.port):
-            return running(record)  # busy: that is for whoever talks to it to judge
+            return running(record, self._settings)  # busy: that is for whoever talks to it to judge
         return await self._observe_silent(record, sandbox)
 
     async def _observe_silent(self, record: SandboxRecord, sandbox: LocalSandbox) -> Observation:
@@ -202,7 +207,7 @@ class LocalRuntime:
         harness = self._registry.get(record.harness_type)
         if harness is None:
             return False
-        client = harness.client(endpoint_of(record))
+        client = harness.client(endpoint_of(record, self._settings))
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 await client.check_health()

@@ -16,7 +16,7 @@ from cattery.sandboxes.asking import Asking
 from cattery.sandboxes.local.confinement import write_identity
 from cattery.sandboxes.local.layout import Layout, make_private
 from cattery.sandboxes.local.plan import Planner, digest_spec
-from cattery.sandboxes.local.ports import LOOPBACK, choose_port, tells_of_taken_port
+from cattery.sandboxes.local.ports import choose_port, tells_of_taken_port
 from cattery.sandboxes.local.sandbox import LocalSandbox
 from cattery.sandboxes.names import name_sandbox
 from cattery.sandboxes.needs import require_needs
@@ -164,7 +164,7 @@ class Starter:
     async def _wait_for_answer(
         self, record: SandboxRecord, sandbox: LocalSandbox, harness: HarnessType, deadline: float
     ) -> Observation:
-        endpoint = endpoint_of(record)
+        endpoint = endpoint_of(record, self._settings)
         client = harness.client(endpoint)
         try:
             async with Asking(client.check_health) as program:
@@ -176,7 +176,7 @@ class Starter:
             await client.close()
         self._check_alive(record, sandbox, harness)
         sandbox.mark_answered(record)
-        return running(record)
+        return running(record, self._settings)
 
     def _check_alive(
         self, record: SandboxRecord, sandbox: LocalSandbox, harness: HarnessType
@@ -206,20 +206,20 @@ class Starter:
         return SandboxError(_with_log(reason, sandbox.tail(LOG_LINES)))
 
 
-def running(record: SandboxRecord) -> Observation:
+def running(record: SandboxRecord, settings: SandboxSettings) -> Observation:
     """Return the observation of a sandbox that answers."""
     return Observation(
         harness_id=HarnessId(UUID(record.harness_id)),
         generation=record.generation,
         state=SandboxState.RUNNING,
         name=record.name,
-        endpoint=endpoint_of(record),
+        endpoint=endpoint_of(record, settings),
     )
 
 
-def endpoint_of(record: SandboxRecord) -> HarnessEndpoint:
+def endpoint_of(record: SandboxRecord, settings: SandboxSettings) -> HarnessEndpoint:
     """Return where a sandbox's harness listens."""
-    return HarnessEndpoint(f"http://{LOOPBACK}:{record.port}", record.password)
+    return HarnessEndpoint(f"http://{settings.local_host}:{record.port}", record.password)
 
 
 def _with_log(reason: str, tail: str) -> str:
