@@ -1,8 +1,11 @@
 """What one workflow needs of another: to close it, to have it do something and wait for that."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import count
 
+import structlog
 from temporalio import activity
 from temporalio.client import (
     Client,
@@ -15,7 +18,10 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.heartbeat import heartbeating
+from cattery.db.engine import Database
+from cattery.db.sandbox_rows import find_harness
 from cattery.errors import SandboxWaitingError
+from cattery.ids import HarnessId
 from cattery.temporal.messages import (
     CLOSE_SESSION,
     DELETE_SANDBOX,
@@ -23,8 +29,10 @@ from cattery.temporal.messages import (
     HARNESS_DELETION,
     HARNESS_SANDBOX,
     PROJECT_TEARDOWN,
+    SANDBOX_NEWS,
     HarnessSandboxInput,
     ProjectRef,
+    SandboxNews,
     SandboxReady,
     SessionRef,
 )
@@ -36,15 +44,20 @@ from cattery.temporal.naming import (
     session_workflow,
 )
 
+log = structlog.get_logger(__name__)
+
 ROLL_PAUSE = 1.0
 """Seconds in which a workflow that goes on in a fresh run has done so."""
+NEWS_PAUSE = 2.0
+"""Seconds between two looks at what a sandbox waits for; an ordinary start is over sooner."""
 
 
 class LifecycleActivities:
     """Reaches other workflows; every method waits for their answer and may be repeated."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, database: Database) -> None:
         self._client = client
+        self._database = database
 
     @activity.defn(name="lifecycle.ensure_sandbox")
     async def ensure_sandbox(self, sandbox: HarnessSandboxInput) -> SandboxReady:
@@ -53,7 +66,7 @@ class LifecycleActivities:
         It may wait for room for days: a later try waits for the update of the one before it, and
         where the workflow goes on in a fresh run, that is asked again.
         """
-        async with heartbeating():
+        async with heartbeating(), self._telling_news(sandbox.harness_id):
             for number in count():
                 try:
                     ready: SandboxReady = await self._client.execute_update_with_start_workflow(
@@ -122,6 +135,36 @@ class LifecycleActivities:
                 task_queue=ORCHESTRATION_QUEUE,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             )
+
+
+    @asynccontextmanager
+    async def _telling_news(self, harness_id: HarnessId) -> AsyncIterator[None]:
+        """Tell the workflow that waits what the sandbox waits for, while the body runs."""
+        telling = asyncio.create_task(self._tell_news(harness_id), name="sandbox-news")
+        try:
+            yield
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    async def _tell_news(self, harness_id: HarnessId) -> None:
+        workflow_id = activity.info().workflow_id
+        if workflow_id is None:
+            return
+        handle = self._client.get_workflow_handle(workflow_id)
+        told: str | None = None
+        while True:
+            await asyncio.sleep(NEWS_PAUSE)
+            try:
+                async with self._database.read() as rows:
+                    harness = await find_harness(rows, harness_id)
+                waiting = harness.waiting if harness else None
+                if waiting != told:
+                    news = SandboxNews(text=waiting or "It starts.")
+                    await handle.signal(SANDBOX_NEWS, news)
+                    told = waiting
+            except Exception as error:  # noqa: BLE001 - whoever waits can do without
+                log.info("sandbox_news_not_told", harness_id=str(harness_id), error=repr(error))
 
 
 def _update_id(number: int = 0) -> str:

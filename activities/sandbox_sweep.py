@@ -10,8 +10,8 @@ from typing import Final
 
 import structlog
 from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy
 
+from activities.lost_work import sandbox_of, start_again
 from activities.sandbox_losses import find_loss, tell_loss
 from cattery.db.engine import Database
 from cattery.db.sandbox_rows import (
@@ -26,13 +26,8 @@ from cattery.errors import SandboxError
 from cattery.ids import HarnessId
 from cattery.sandboxes.port import Observation, SandboxRuntime, SandboxState
 from cattery.temporal.client import is_open
-from cattery.temporal.messages import (
-    HARNESS_SANDBOX,
-    START_SANDBOX,
-    HarnessSandboxInput,
-    SweepResult,
-)
-from cattery.temporal.naming import ORCHESTRATION_QUEUE, harness_workflow
+from cattery.temporal.messages import SweepResult
+from cattery.temporal.naming import harness_workflow
 
 log = structlog.get_logger(__name__)
 
@@ -70,11 +65,14 @@ class SandboxSweep:
         if observed and is_empty:
             log.error("sweep_refused", sandboxes=len(observed), reason="the database has no user")
             return SweepResult(lost=lost)
-        return SweepResult(
+        result = SweepResult(
             lost=lost,
             orphans=await self._remove_orphans(observed, known),
             strays=await self._stop_strays(observed, known),
         )
+        ready = [one for one, row in live.items() if row.status is HarnessStatus.READY]
+        await self._runtime.keep_running(ready)
+        return result
 
     async def _report_lost(self, live: _Rows, observed: _Sandboxes) -> int:
         """Tell the entities of sandboxes that are not as their rows say."""
@@ -88,19 +86,8 @@ class SandboxSweep:
                     await tell_loss(self._client, harness, loss)
             elif not await is_open(self._client, harness_workflow(harness_id)):
                 lost += 1
-                await self._start(harness)
+                await start_again(self._client, sandbox_of(harness))
         return lost
-
-    async def _start(self, harness: HarnessFacts) -> None:
-        """Start a sandbox whose start nobody looks after any more."""
-        await self._client.start_workflow(
-            HARNESS_SANDBOX,
-            HarnessSandboxInput(harness_id=harness.harness_id, project_id=harness.project_id),
-            id=harness_workflow(harness.harness_id),
-            task_queue=ORCHESTRATION_QUEUE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            start_signal=START_SANDBOX,
-        )
 
     async def _remove_orphans(self, observed: _Sandboxes, known: _Rows) -> int:
         """Remove sandboxes whose harness has no row, seen so in two sweeps."""

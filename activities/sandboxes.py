@@ -11,11 +11,13 @@ from temporalio.exceptions import ApplicationError
 
 from activities.file_managers import FileManagers
 from activities.heartbeat import heartbeating
+from activities.idle import SleepMeter
 from activities.sandbox_losses import look_at
 from activities.sandbox_progress import ProgressWriter
 from cattery.auth.sandbox_tokens import hash_token, new_token
 from cattery.db.engine import Database, ReadSession
 from cattery.db.harness_logs import store_log
+from cattery.db.idle import count_sleep, note_expired
 from cattery.db.sandbox_rows import HarnessFacts, SandboxRows, find_harness
 from cattery.db.states import HarnessStatus
 from cattery.errors import (
@@ -67,12 +69,14 @@ class SandboxActivities:
         registry: Mapping[str, HarnessType],
         gateway_url: str,
         files: FileManagers | None = None,
+        meter: SleepMeter | None = None,
     ) -> None:
         self._database = database
         self._runtime = runtime
         self._registry = registry
         self._gateway_url = gateway_url
         self._files = files
+        self._meter = meter
 
     @activity.defn(name="sandbox.load")
     async def load(self, ref: HarnessRef) -> SandboxFacts:
@@ -126,9 +130,15 @@ class SandboxActivities:
 
     @activity.defn(name="sandbox.inspect")
     async def inspect(self, task: ProvisionInput) -> SandboxSeen:
-        """Look at a generation's sandbox, and whether it is as its row says."""
+        """Look at a generation's sandbox, and whether it is as its row says.
+
+        One that its runtime has ended because no worker was there is said to sleep from now on.
+        """
         with translated_errors():
             observed = await self._runtime.observe(task.harness_id)
+        if observed.expired_at is not None and observed.generation == task.generation:
+            async with self._database.write() as rows:
+                await note_expired(rows, task.harness_id, task.generation, observed.expired_at)
         async with self._database.read() as session:
             harness = await find_harness(session, task.harness_id)
         return look_at(observed, task.generation, harness.endpoint if harness else None)
@@ -213,6 +223,9 @@ class SandboxActivities:
             if harness is None or harness.deleting or harness.generation != task.generation:
                 raise NotFoundError("harness")
             await rows.add_token(hash_token(token))
+            slept = await count_sleep(session, task.harness_id, task.generation)
+        if slept and self._meter is not None:
+            self._meter.count_sleep(slept)
         return harness
 
     async def _start(self, harness: HarnessFacts, generation: int, token: str) -> Observation:

@@ -230,9 +230,9 @@ class TurnRun:
     async def _finish_row(self, session: SessionFacts, turn: TurnFacts) -> None:
         async with self._services.database.write() as rows:
             writer = TurnRows(rows, session)
+            await writer.finish_turn(turn)  # first: the harness is locked before its sessions are
             if self._title:
                 await writer.set_title(self._title)
-            await writer.finish_turn(turn)
 
     async def admit(self, ledger: Ledger, events: Sequence[Translated]) -> None:
         """Append what is new of some events."""

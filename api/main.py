@@ -108,6 +108,7 @@ async def _open_parts(
         harness_types=describe_harness_types(registry, _tools_folder(home)),
         demo_model=SiteSettings().demo_model,
         demo_hint=DEMO_HINT if SiteSettings().demo_model else None,
+        idle_timeout_seconds=round(SandboxSettings().idle_timeout.total_seconds()),
     )
     app = create_app(
         settings,

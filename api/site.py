@@ -47,6 +47,7 @@ class SiteFacts:
     harness_types: tuple[HarnessTypeFacts, ...]
     demo_model: bool = False
     demo_hint: str | None = None
+    idle_timeout_seconds: int = 0
 
 
 def describe_harness_types(

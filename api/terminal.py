@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.dependencies import Parts
 from api.streams import StandingGrant
+from api.terminal_lease import attached
 from api.terminal_output import OutputFilter
 from cattery.auth.access import SessionGrant
 from cattery.db.sandbox_rows import HarnessFacts, find_harness
@@ -73,6 +74,11 @@ class TerminalSocket:
 
     async def serve(self) -> None:
         """Serve until the viewer goes or the terminal ends for them."""
+        access = self.access
+        async with attached(self.parts.database, access.harness_id, access.user.user_id):
+            await self._serve()
+
+    async def _serve(self) -> None:
         work = [
             asyncio.create_task(self._read_viewer(), name="terminal-viewer"),
             asyncio.create_task(self._relay(), name="terminal-relay"),

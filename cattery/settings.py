@@ -161,6 +161,9 @@ class SandboxSettings(_Settings):
     """Where this site's other processes reach the sandboxes of a `local` runtime. Another name than
     loopback's says that these run in a container of that name, and listen on all its addresses."""
     start_timeout: timedelta = timedelta(seconds=60)
+    idle_timeout: timedelta = timedelta(minutes=30)
+    """A sandbox that nobody used for so long is suspended, unless its harness says otherwise
+    (`CATTERY_IDLE_TIMEOUT`); 0 is never."""
     cpu_seconds: int | None = None
     """CPU time that one sandboxed process may use in all; `None` is no limit."""
     memory_bytes: int = 4 * 1024**3
@@ -228,6 +231,9 @@ class KubernetesSettings(_Settings):
     """For a sandbox to answer, from its creation; image pull and volume included."""
     file_manager_idle: timedelta = timedelta(minutes=10)
     """A file manager that nobody used for so long is stopped."""
+    lease: timedelta = timedelta(hours=2)
+    """A running sandbox that no worker has looked after for so long is ended by the cluster, so
+    that a dead control plane stops spending; the next prompt wakes it. 0 is never."""
     allow_unenforced_network: bool = False
     """Start sandboxes even where the cluster does not enforce network policies."""
 

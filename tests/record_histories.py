@@ -22,6 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from sqlalchemy import text
 from temporalio.client import Client, WorkflowHistory
 from temporalio.testing import WorkflowEnvironment
 
@@ -34,6 +35,7 @@ from cattery.ids import HarnessId, ProjectId, SessionId, UserId
 from cattery.jsontypes import Json
 from cattery.temporal import messages, naming
 from cattery.temporal.client import DATA_CONVERTER
+from cattery.temporal.messages import SandboxIdle
 from cattery.temporal.schedules import ensure_search_attributes
 from tests.conftest import fresh_database
 from tests.postgres_server import running_postgres
@@ -308,6 +310,43 @@ async def live_deletion_while_recovering(given: Furnished) -> dict[str, str]:
     return {"harness-sandbox.deleted-while-recovering": naming.harness_workflow(given.harness)}
 
 
+async def live_suspension(given: Furnished) -> dict[str, str]:
+    """Be found idle while in use, then sleep, wake by a prompt, and sleep again for good."""
+    platform = given.platform
+    entity = platform.client.get_workflow_handle(naming.harness_workflow(given.harness))
+
+    async def rest() -> None:
+        async with platform.database.write() as rows:
+            await rows.execute(
+                text(
+                    "UPDATE harness SET idle_timeout_seconds = 60,"
+                    " used_at = now() - interval '1 hour'"
+                )
+            )
+
+    async def sleep() -> None:
+        await rest()
+        assert (await platform.sweep()).idle == 1
+        await platform.wait_for_harness(given.harness, given.user, HarnessStatus.IDLE)
+
+    await wait_until_open(platform, given.session)
+    await platform.prompt(given.session, given.user, "deltas=1000 rate=20")
+    await platform.wait_for_events(given.session, EventType.MESSAGE_DELTA)
+    await rest()
+    await entity.signal(messages.SUSPEND_SANDBOX, SandboxIdle(generation=1))
+    await platform.lifecycles.abort_turn(given.session, "ada")
+    await platform.wait_for_idles(given.session, 1)
+    await sleep()
+    await platform.prompt(given.session, given.user, "deltas=3")
+    await platform.wait_for_idles(given.session, 2)
+    await sleep()
+    await entity.result()
+    return {
+        "harness-sandbox.suspended-woken": naming.harness_workflow(given.harness),
+        "session.woke-its-sandbox": naming.session_workflow(given.session),
+    }
+
+
 STORIES: list[tuple[Story, Registry]] = [
     (live_turns, SCRIPTED),
     (live_losses, SCRIPTED),
@@ -326,6 +365,7 @@ STORIES: list[tuple[Story, Registry]] = [
     (live_wait_for_room, SCRIPTED),
     (live_stop_while_waiting, SCRIPTED),
     (live_deletion_while_recovering, SCRIPTED),
+    (live_suspension, SCRIPTED),
 ]
 
 WITH_WORKER = frozenset(

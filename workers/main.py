@@ -70,6 +70,7 @@ async def _serve(home: HomeSettings, registry: Mapping[str, HarnessType]) -> Non
             sandboxes.gateway_url,
             files=opened.files,
             file_manager_idle=opened.file_manager_idle,
+            idle_timeout=sandboxes.idle_timeout,
         )
         async with running_workers(parts, settings), showing_readiness(settings.ready_file):
             freeze_loaded()

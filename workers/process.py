@@ -16,6 +16,7 @@ from temporalio.worker import Worker
 from activities.connections import HarnessConnections
 from activities.deletion import DeletionActivities
 from activities.file_managers import FileManagerActivities, FileManagers
+from activities.idle import NEVER, IdleActivities, SleepMeter
 from activities.lifecycles import LifecycleActivities
 from activities.logs import LogActivities
 from activities.sandboxes import SandboxActivities
@@ -84,6 +85,7 @@ class WorkerParts:
     gateway_url: str
     files: FileManagerRuntime | None = None
     file_manager_idle: timedelta = timedelta(minutes=10)
+    idle_timeout: timedelta = NEVER
 
 
 @asynccontextmanager
@@ -120,12 +122,16 @@ def create_workers(
     """Make the worker of each queue; none polls before it is run."""
     turns = TurnActivities(services)
     files = None if parts.files is None else FileManagers(parts.client, parts.database)
+    meter = SleepMeter(runtime_of(parts.client).metric_meter)
     sandboxes = SandboxActivities(
-        parts.database, parts.runtime, parts.registry, parts.gateway_url, files
+        parts.database, parts.runtime, parts.registry, parts.gateway_url, files, meter
     )
+    idle = IdleActivities(parts.database, timeout=parts.idle_timeout, meter=meter)
     deletion = DeletionActivities(parts.database, parts.runtime, files, services.connections)
-    lifecycles = LifecycleActivities(parts.client)
-    sweep = SweepActivities(parts.database, parts.runtime, parts.client)
+    lifecycles = LifecycleActivities(parts.client, parts.database)
+    sweep = SweepActivities(
+        parts.database, parts.runtime, parts.client, idle_timeout=parts.idle_timeout
+    )
     return [
         Worker(
             parts.client,
@@ -152,6 +158,7 @@ def create_workers(
             workflows=list(ORCHESTRATION_WORKFLOWS),
             activities=[
                 sandboxes.load,
+                idle.claim,
                 deletion.purge_session,
                 deletion.purge_harness,
                 deletion.list_sessions,

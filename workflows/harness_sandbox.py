@@ -2,7 +2,8 @@
 
 Whoever wants something says so by an update or a signal, which only notes the wish; the loop
 compares wish and state and acts, one thing at a time. While the sandbox lives the workflow is
-open; it completes when the sandbox was stopped or failed, and the next wish starts it again.
+open; it completes when the sandbox was stopped, suspended or failed, and the next wish starts it
+again.
 
 A sandbox that was lost is looked at before that is believed, and healed where starting it again is
 the remedy. One that waits for room waits for ever: that is no failure.
@@ -11,13 +12,13 @@ the remedy. One that waits for room waits for ever: that is no failure.
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
-from enum import StrEnum
 from typing import NoReturn
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.idle import IdleActivities
     from activities.sandboxes import SandboxActivities
     from cattery.errors import SandboxError, SandboxFailedError, SandboxWaitingError
     from cattery.temporal import messages, search_attributes
@@ -30,12 +31,14 @@ with workflow.unsafe.imports_passed_through():
         RecoveryNote,
         SandboxFacts,
         SandboxHealth,
+        SandboxIdle,
         SandboxLost,
         SandboxProgress,
         SandboxReady,
         SandboxSeen,
     )
     from cattery.temporal.naming import SANDBOX_QUEUE
+    from workflows.sandbox_phases import COMING_UP, WITH_REASON, Phase, Wish
     from workflows.timing import BRING_UP, FIRST_TEARDOWN, ROWS, ROWS_AT_ONCE, TEARDOWN
 
 LINGER = timedelta(seconds=30)
@@ -50,32 +53,9 @@ LOOKS_CLOSER = "sandbox-looks-closer"
 """Patch: `sandbox.inspect` instead of `sandbox.is_running`, and healing by what it finds."""
 LOADS_LOCALLY = "sandbox-loads-locally"
 """Patch: `sandbox.load` as a local activity."""
-
-
-class Phase(StrEnum):
-    """What the sandbox is at; operators see it as a search attribute."""
-
-    IDLE = "idle"
-    STARTING = "starting"
-    WAITING = "waiting"
-    RECOVERING = "recovering"
-    READY = "ready"
-    STOPPING = "stopping"
-    FAILED = "failed"
-    DELETED = "deleted"
-
-
-COMING_UP = frozenset({Phase.STARTING, Phase.WAITING, Phase.RECOVERING})
-"""Whoever wants the sandbox to run joins what is under way."""
-
-
-class Wish(StrEnum):
-    """What people and other workflows want of the sandbox."""
-
-    NOTHING = "nothing"
-    RUN = "run"
-    STOP = "stop"
-    DELETE = "delete"
+SUSPENDS = "sandbox-suspends"
+"""Patch: a sandbox that is said to be idle is looked at and suspended. Workers of before ignore the
+signal, so that a history may have it without what follows."""
 
 
 @workflow.defn(name=messages.HARNESS_SANDBOX)
@@ -92,6 +72,7 @@ class HarnessSandboxWorkflow:
         self._name = ""
         self._failure = _STOPPED
         self._lost: SandboxLost | None = None
+        self._idle: SandboxIdle | None = None
         self._restarts = sandbox.restarts
         """Restarts in place that were dealt with; `None`: the next look tells."""
         self._asked = 0
@@ -159,6 +140,12 @@ class HarnessSandboxWorkflow:
         """Hear that somebody found the sandbox dead; it is looked at before it is believed."""
         self._lost = lost
 
+    @workflow.signal(name=messages.SUSPEND_SANDBOX)
+    def suspend(self, idle: SandboxIdle) -> None:
+        """Hear that nobody uses the sandbox; that is looked at again before it is suspended."""
+        if self._phase is Phase.READY:
+            self._idle = idle
+
     @workflow.signal(name=messages.SANDBOX_PROGRESS)
     def show_progress(self, progress: SandboxProgress) -> None:
         """Hear how far the start has come; operators see it in the current details."""
@@ -171,7 +158,7 @@ class HarnessSandboxWorkflow:
         return {
             "phase": self._phase.value,
             "generation": self._generation,
-            "failure": self._failure if self._phase in _WITH_REASON else "",
+            "failure": self._failure if self._phase in WITH_REASON else "",
         }
 
     async def _ask(self, wish: Wish) -> None:
@@ -206,7 +193,11 @@ class HarnessSandboxWorkflow:
         live = self._phase is Phase.READY
         try:
             await workflow.wait_condition(
-                lambda: self._wish is not Wish.NOTHING or self._lost is not None,
+                lambda: (
+                    self._wish is not Wish.NOTHING
+                    or self._lost is not None
+                    or self._idle is not None
+                ),
                 timeout=None if live else LINGER,
                 timeout_summary="no sandbox; completes when nobody wants one",
             )
@@ -218,6 +209,7 @@ class HarnessSandboxWorkflow:
     async def _serve(self) -> None:
         wish, self._wish = self._wish, Wish.NOTHING
         lost, self._lost = self._lost, None
+        idle, self._idle = self._idle, None
         match wish:
             case Wish.RUN:
                 await self._have_it_run()
@@ -225,9 +217,11 @@ class HarnessSandboxWorkflow:
                 await self._stop()
             case Wish.DELETE:
                 await self._delete()
-            case Wish.NOTHING:
-                if lost and lost.generation == self._generation and self._phase is Phase.READY:
+            case Wish.NOTHING if self._phase is Phase.READY:
+                if lost and lost.generation == self._generation:
                     await self._check_loss(lost)
+                elif idle and idle.generation in (0, self._generation):
+                    await self._suspend()
 
     async def _have_it_run(self) -> None:
         """Start the sandbox unless it runs; bring one back that only has to be started again."""
@@ -389,6 +383,24 @@ class HarnessSandboxWorkflow:
         await self._end(SandboxActivities.stop, self._task(), "end the sandbox")
         self._enter(Phase.IDLE)
 
+    async def _suspend(self) -> None:
+        """Let the sandbox sleep, unless somebody uses it by now.
+
+        Who prompts from here on finds in the rows that it sleeps, and wakes it: that wish is served
+        once it has ended.
+        """
+        if not workflow.patched(SUSPENDS):
+            return
+        is_idle = await workflow.execute_activity_method(
+            IdleActivities.claim, self._task(), summary="look whether it is still idle", **ROWS
+        )
+        if not is_idle:
+            return
+        self._failure = _SUSPENDED
+        self._enter(Phase.STOPPING)
+        await self._end(SandboxActivities.stop, self._task(), "suspend the sandbox")
+        self._enter(Phase.SUSPENDED)
+
     async def _delete(self) -> None:
         await self._stop()
         ref = HarnessRef(harness_id=self._sandbox.harness_id)
@@ -423,7 +435,10 @@ class HarnessSandboxWorkflow:
 
     def _may_roll(self) -> bool:
         return (
-            self._wish is Wish.NOTHING and self._lost is None and workflow.all_handlers_finished()
+            self._wish is Wish.NOTHING
+            and self._lost is None
+            and self._idle is None
+            and workflow.all_handlers_finished()
         )
 
     async def _roll_while_waiting(self) -> None:
@@ -450,7 +465,7 @@ class HarnessSandboxWorkflow:
                 search_attributes.PHASE.value_set(phase.value),
             ]
         )
-        self._describe(self._failure if phase in _WITH_REASON else "")
+        self._describe(self._failure if phase in WITH_REASON else "")
 
     def _describe(self, reason: str) -> None:
         workflow.set_current_details(
@@ -460,8 +475,8 @@ class HarnessSandboxWorkflow:
 
 
 _STOPPED = "The sandbox was stopped."
+_SUSPENDED = "Nobody used the sandbox. The next prompt starts it again."
 _LOST_TOO_OFTEN = (
     "The sandbox was brought back 3 times in 10 minutes and was lost again. Last: {reason} "
     "Look at its log, then start it again."
 )
-_WITH_REASON = frozenset({Phase.WAITING, Phase.RECOVERING, Phase.FAILED})

@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
         OpenSessionInput,
         PromptRef,
         SandboxLost,
+        SandboxNews,
         SessionFailure,
         SessionInput,
         SessionRef,
@@ -67,6 +68,8 @@ class SessionWorkflow:
         self._closing = False
         self._running: PromptId | None = None
         self._aborted = False
+        self._phase = "idle"
+        self._awaits_sandbox = False
 
     @workflow.run
     async def run(self, session: SessionInput) -> None:
@@ -112,6 +115,12 @@ class SessionWorkflow:
         """End the running turn and run no more; the session is being deleted."""
         self._closing = True
         self._aborted = True
+
+    @workflow.signal(name=messages.SANDBOX_NEWS)
+    def show_sandbox(self, news: SandboxNews) -> None:
+        """Hear what the sandbox that is waited for is at; operators see it. No command follows."""
+        if self._awaits_sandbox:
+            self._show(f"waits for the sandbox: {news.text}")
 
     @workflow.update(name=messages.ABORT_TURN)
     async def abort(self) -> None:
@@ -336,9 +345,13 @@ class SessionWorkflow:
                 search_attributes.PHASE.value_set(phase),
             ]
         )
+        self._phase = phase
+        self._show(what)
+
+    def _show(self, what: str) -> None:
         since = workflow.now().isoformat(timespec="seconds")
         waiting = f", {len(self._queue)} prompts wait" if self._queue else ""
-        workflow.set_current_details(f"**{phase}**: {what}, since {since}{waiting}")
+        workflow.set_current_details(f"**{self._phase}**: {what}, since {since}{waiting}")
 
 
 _GIVEN_UP = (

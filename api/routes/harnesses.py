@@ -51,7 +51,11 @@ async def create_harness(
     harness_type = DEFAULT_TYPE if wanted.type is None else wanted.type
     registry.require_known(harness_type)
     new = NewHarness(
-        wanted.harness_name, clean_model_id(wanted.model), harness_type, wanted.env_vars or {}
+        wanted.harness_name,
+        clean_model_id(wanted.model),
+        harness_type,
+        wanted.env_vars or {},
+        wanted.idle_timeout_seconds,
     )
     async with database.write() as session:
         harness = await harnesses.create_harness(
@@ -72,18 +76,22 @@ async def read_harness(access: HarnessAccess, database: Db, registry: Registry) 
 
 
 @router.patch("/harnesses/{harness_id}", responses=answers(400, 401, 403, 404))
-async def rename_harness(
+async def update_harness(
     access: HarnessOwner, change: HarnessUpdate, database: Db, registry: Registry
 ) -> Harness:
-    """Give a harness another name."""
+    """Give a harness another name, or say when its sandbox is suspended."""
+    change.require_change()
+    user_id, project_id, harness_id = access.user.user_id, access.project_id, access.harness_id
     async with database.write() as session:
-        await harnesses.rename_harness(
-            session, access.project_id, access.harness_id, change.harness_name
-        )
-        return _present(
-            await harnesses.get_harness(session, access.harness_id, access.user.user_id),
-            registry,
-        )
+        if change.harness_name is not None:
+            await harnesses.rename_harness(
+                session, project_id, harness_id, change.harness_name, by=user_id
+            )
+        if "idle_timeout_seconds" in change.model_fields_set:
+            await harnesses.set_idle_timeout(
+                session, project_id, harness_id, change.idle_timeout_seconds, by=user_id
+            )
+        return _present(await harnesses.get_harness(session, harness_id, user_id), registry)
 
 
 @router.delete(
@@ -108,7 +116,9 @@ async def start_sandbox(
 ) -> Harness:
     """Start the sandbox (again), also after a failure; nothing happens where it runs."""
     async with database.write() as session:
-        await harnesses.note_start_requested(session, access.project_id, access.harness_id)
+        await harnesses.note_start_requested(
+            session, access.project_id, access.harness_id, by=access.user.user_id
+        )
         harness = await harnesses.get_harness(session, access.harness_id, access.user.user_id)
     await tell_lifecycles(lifecycles.start_sandbox(access.harness_id))
     return _present(harness, registry)
@@ -119,8 +129,10 @@ async def start_sandbox(
     status_code=status.HTTP_204_NO_CONTENT,
     responses=answers(401, 403, 404, 503),
 )
-async def stop_sandbox(access: HarnessOwner, lifecycles: LifecyclesDep) -> None:
+async def stop_sandbox(access: HarnessOwner, database: Db, lifecycles: LifecyclesDep) -> None:
     """Stop the sandbox and keep the harness; its address is forgotten."""
+    async with database.write() as session:
+        await harnesses.note_stop_requested(session, access.harness_id, access.user.user_id)
     await lifecycles.stop_sandbox(access.harness_id)
 
 

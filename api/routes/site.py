@@ -28,6 +28,7 @@ async def read_site(
         isolation=Isolation.model_validate(await runtime.isolation()),
         temporal_ui_url=settings.temporal_ui_url if user.is_admin else None,
         harness_types=[HarnessTypeOffer.model_validate(known) for known in site.harness_types],
+        idle_timeout_seconds=site.idle_timeout_seconds,
     )
 
 

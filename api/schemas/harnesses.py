@@ -8,11 +8,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from api.schemas.text import Name, PlainText, RequestBody
 from cattery.db.states import HarnessStatus
+from cattery.errors import BadRequestError
 from cattery.harnesses.port import TransportKind
 
 MAX_ENV_VARS = 200
 MAX_ENV_BYTES = 64 * 1024
 MAX_ENV_NAME_LENGTH = 200
+MIN_IDLE_SECONDS = 60
+MAX_IDLE_SECONDS = 30 * 24 * 3600
+MAX_LEASE_MINUTES = 7 * 24 * 60
 
 
 def _check_env_vars(env_vars: dict[str, str]) -> dict[str, str]:
@@ -29,6 +33,23 @@ def _check_env_vars(env_vars: dict[str, str]) -> dict[str, str]:
     return env_vars
 
 
+def _check_idle_timeout(seconds: int) -> int:
+    if seconds != 0 and not MIN_IDLE_SECONDS <= seconds <= MAX_IDLE_SECONDS:
+        raise ValueError(
+            f"a sandbox is suspended after {MIN_IDLE_SECONDS} to {MAX_IDLE_SECONDS} seconds,"
+            " or never (0)."
+        )
+    return seconds
+
+
+IdleTimeout = Annotated[
+    int,
+    AfterValidator(_check_idle_timeout),
+    Field(
+        description=f"Seconds without use after which its sandbox is suspended: 0 is never, else"
+        f" {MIN_IDLE_SECONDS} to {MAX_IDLE_SECONDS}. Null is what the site says.",
+    ),
+]
 EnvVars = Annotated[dict[PlainText, PlainText], AfterValidator(_check_env_vars)]
 
 
@@ -104,6 +125,16 @@ class Harness(BaseModel):
         description="What the runtime said of its last start, oldest first."
     )
     recoveries: list[Recovery] = Field(description="When and why it was healed lately.")
+    idle_timeout_seconds: int | None = Field(
+        description="Seconds without use after which it is suspended; 0 is never, null as the site."
+    )
+    used_at: datetime = Field(description="When it was used last, as far as nothing uses it now.")
+    suspended_at: datetime | None = Field(description="Since when it sleeps; null otherwise.")
+    stopped_reason: str | None = Field(
+        description="Why it was stopped without a person's wish: `idle`, `lease`. It stands until"
+        " the sandbox is ready again, so one that starts with a reason is being woken."
+    )
+    awake_until: datetime | None = Field(description="Until when somebody keeps it awake.")
 
 
 class HarnessCreate(RequestBody):
@@ -113,12 +144,52 @@ class HarnessCreate(RequestBody):
     model: PlainText
     type: PlainText | None = Field(default=None, description="Default `opencode`.")
     env_vars: EnvVars | None = None
+    idle_timeout_seconds: IdleTimeout | None = None
 
 
 class HarnessUpdate(RequestBody):
-    """A harness's new name."""
+    """A harness's new name, or when its sandbox is suspended, or both."""
 
-    harness_name: Name
+    harness_name: Name | None = Field(
+        default=None, description="Left out only where the time-out is given; never null."
+    )
+    idle_timeout_seconds: IdleTimeout | None = None
+
+    def require_change(self) -> None:
+        """Refuse what changes nothing, and a name that is null."""
+        given = self.model_fields_set
+        if "harness_name" not in given and "idle_timeout_seconds" not in given:
+            raise BadRequestError('The field "harness_name" is missing.')
+        if "harness_name" in given and self.harness_name is None:
+            raise BadRequestError('The field "harness_name" must not be null.')
+
+
+class Lease(RequestBody):
+    """How long a sandbox is kept awake, from now on."""
+
+    minutes: int = Field(ge=1, le=MAX_LEASE_MINUTES)
+
+
+class TimelineEntry(BaseModel):
+    """Something that happened to a harness. `kind` grows: show those that are unknown as they are.
+
+    `by` is a username, null where the platform acted by itself.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    entry_id: int
+    at: datetime
+    kind: str
+    by: str | None
+    detail: str | None
+
+
+class Timeline(BaseModel):
+    """A page of what happened to a harness, the newest first."""
+
+    entries: list[TimelineEntry]
+    before: int | None = Field(description="Asks for the next page; null on the last.")
 
 
 class HarnessLog(BaseModel):

@@ -1,6 +1,6 @@
 """What the site says about itself, and its probes."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from cattery.catalog import ModelFamily
 from cattery.harnesses.port import TransportKind
@@ -44,6 +44,18 @@ class Site(BaseModel):
     isolation: Isolation
     temporal_ui_url: str | None
     harness_types: list[HarnessTypeOffer]
+    idle_timeout_seconds: int = Field(
+        description="Seconds without use after which a sandbox is suspended, where its harness does"
+        " not say; 0 is never."
+    )
+
+
+class Savings(BaseModel):
+    """What suspending idle sandboxes has saved: how many sleep now, and how long all have slept."""
+
+    sleeping: int
+    slept_seconds: float
+    idle_timeout_seconds: int
 
 
 class Alive(BaseModel):

@@ -8,10 +8,14 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cattery.db import timeline
 from cattery.db.feed import announce
+from cattery.db.idle import describe_idle_timeout, note_use
+from cattery.db.leases import BY_HAND
 from cattery.db.projects import Role, lock_project, role_of, visible_to
 from cattery.db.states import HarnessStatus
-from cattery.db.tables import HarnessRow, ProjectRow, SessionRow, UserRow
+from cattery.db.tables import HarnessRow, ProjectRow, SandboxLeaseRow, SessionRow, UserRow
+from cattery.db.timeline import Happening
 from cattery.errors import NotFoundError
 from cattery.ids import HarnessId, ProjectId, UserId, new_id
 from cattery.jsontypes import Json, JsonObject
@@ -50,6 +54,11 @@ class HarnessRecord:
     waiting: str | None
     runtime_events: list[Json]
     recoveries: list[Json]
+    idle_timeout_seconds: int | None
+    used_at: datetime
+    suspended_at: datetime | None
+    stopped_reason: str | None
+    awake_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,7 @@ class NewHarness:
     model: str
     type: str
     env_vars: Mapping[str, str]
+    idle_timeout_seconds: int | None = None
 
 
 async def create_harness(
@@ -80,9 +90,11 @@ async def create_harness(
             type=harness.type,
             model=harness.model,
             env_vars=dict(harness.env_vars),
+            idle_timeout_seconds=harness.idle_timeout_seconds,
             status=HarnessStatus.STARTING,
         )
     )
+    await timeline.record(session, harness_id, Happening.CREATED, by=user_id)
     await announce(session, "harness", harness_id, project_id)
     return await get_harness(session, harness_id, user_id)
 
@@ -109,19 +121,61 @@ async def get_harness(
 
 
 async def rename_harness(
-    session: AsyncSession, project_id: ProjectId, harness_id: HarnessId, name: str
+    session: AsyncSession,
+    project_id: ProjectId,
+    harness_id: HarnessId,
+    name: str,
+    *,
+    by: UserId | None = None,
 ) -> None:
     """Give a harness another name."""
-    await session.execute(
+    changed = await session.scalar(
         update(HarnessRow)
-        .where(HarnessRow.id == harness_id, HarnessRow.deleting_at.is_(None))
+        .where(
+            HarnessRow.id == harness_id,
+            HarnessRow.deleting_at.is_(None),
+            HarnessRow.name.is_distinct_from(name),
+        )
         .values(name=name)
+        .returning(HarnessRow.id)
     )
-    await announce(session, "harness", harness_id, project_id)
+    if changed is not None:
+        await timeline.record(session, harness_id, Happening.RENAMED, by=by, detail=f"To {name}.")
+        await announce(session, "harness", harness_id, project_id)
+
+
+async def set_idle_timeout(
+    session: AsyncSession,
+    project_id: ProjectId,
+    harness_id: HarnessId,
+    seconds: int | None,
+    *,
+    by: UserId,
+) -> None:
+    """Say how long the sandbox may rest before it is suspended; `None`: as the site says."""
+    changed = await session.scalar(
+        update(HarnessRow)
+        .where(
+            HarnessRow.id == harness_id,
+            HarnessRow.deleting_at.is_(None),
+            HarnessRow.idle_timeout_seconds.is_distinct_from(seconds),
+        )
+        .values(idle_timeout_seconds=seconds)
+        .returning(HarnessRow.id)
+    )
+    if changed is not None:
+        detail = describe_idle_timeout(seconds)
+        kind = Happening.IDLE_TIMEOUT_CHANGED
+        await timeline.record(session, harness_id, kind, by=by, detail=detail)
+        await announce(session, "harness", harness_id, project_id)
 
 
 async def note_start_requested(
-    session: AsyncSession, project_id: ProjectId, harness_id: HarnessId
+    session: AsyncSession,
+    project_id: ProjectId,
+    harness_id: HarnessId,
+    *,
+    by: UserId | None = None,
 ) -> None:
     """Say at once that a stopped or failed sandbox starts again, so that clients wait for it."""
     changed = await session.scalar(
@@ -141,8 +195,21 @@ async def note_start_requested(
         )
         .returning(HarnessRow.id)
     )
+    await note_use(session, harness_id)
     if changed is not None:
+        await timeline.record(session, harness_id, Happening.START_ASKED, by=by)
         await announce(session, "harness", harness_id, project_id)
+
+
+async def note_stop_requested(session: AsyncSession, harness_id: HarnessId, by: UserId) -> None:
+    """Keep who wants the sandbox stopped; the stop itself follows."""
+    found = await session.scalar(
+        select(HarnessRow.status)
+        .where(HarnessRow.id == harness_id, HarnessRow.deleting_at.is_(None))
+        .with_for_update(key_share=True)
+    )
+    if found in (HarnessStatus.STARTING, HarnessStatus.READY):
+        await timeline.record(session, harness_id, Happening.STOP_ASKED, by=by)
 
 
 async def tombstone_harness(
@@ -172,8 +239,17 @@ async def tombstone_harness(
 async def _select_harnesses(
     session: AsyncSession, user_id: UserId, which: ColumnElement[bool]
 ) -> Sequence[HarnessRecord]:
+    awake_until = (
+        select(SandboxLeaseRow.expires_at)
+        .where(
+            SandboxLeaseRow.harness_id == HarnessRow.id,
+            SandboxLeaseRow.holder == BY_HAND,
+            SandboxLeaseRow.expires_at > func.now(),
+        )
+        .scalar_subquery()
+    )
     rows = await session.execute(
-        select(HarnessRow, ProjectRow, UserRow.username)
+        select(HarnessRow, ProjectRow, UserRow.username, awake_until)
         .join(ProjectRow, ProjectRow.id == HarnessRow.project_id)
         .join(UserRow, UserRow.id == ProjectRow.owner_user_id)
         .where(which, HarnessRow.deleting_at.is_(None), visible_to(user_id))
@@ -181,13 +257,17 @@ async def _select_harnesses(
         .execution_options(populate_existing=True)
     )
     return [
-        _record(harness, project, owner_username, user_id)
-        for harness, project, owner_username in rows
+        _record(harness, project, owner_username, user_id, until)
+        for harness, project, owner_username, until in rows
     ]
 
 
 def _record(
-    harness: HarnessRow, project: ProjectRow, owner_username: str, user_id: UserId
+    harness: HarnessRow,
+    project: ProjectRow,
+    owner_username: str,
+    user_id: UserId,
+    awake_until: datetime | None,
 ) -> HarnessRecord:
     project_id, owner_user_id = ProjectId(project.id), UserId(project.owner_user_id)
     return HarnessRecord(
@@ -210,4 +290,9 @@ def _record(
         waiting=harness.waiting,
         runtime_events=harness.runtime_events,
         recoveries=harness.recoveries,
+        idle_timeout_seconds=harness.idle_timeout_seconds,
+        used_at=harness.used_at,
+        suspended_at=harness.suspended_at,
+        stopped_reason=harness.stopped_reason,
+        awake_until=awake_until,
     )

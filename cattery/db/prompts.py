@@ -1,6 +1,7 @@
 """Accepting prompts: a prompt, its turn number and its first event are one transaction.
 
-The row of `session_stream` is locked first, by everybody, so that turn numbers follow the order
+The harness's row is locked first, so that no sandbox is put to sleep that is about to be used.
+Then the row of `session_stream` is, by everybody, so that turn numbers follow the order
 of acceptance without a gap and two requests with one idempotency key are one after the other.
 """
 
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cattery.db.event_log import append_in_transaction
 from cattery.db.feed import announce
+from cattery.db.idle import note_prompt
 from cattery.db.states import PromptStatus, SessionStatus
 from cattery.db.tables import HarnessRow, PromptRow, SessionRow, SessionStreamRow, UserRow
 from cattery.errors import ConflictError, NotFoundError
@@ -64,6 +66,7 @@ async def accept_prompt(
         NotFoundError: the session is being deleted.
         ConflictError: it has failed, or the key was used for another text.
     """
+    await note_prompt(session, session_id, user.user_id)
     project_id = await _lock_session(session, session_id)
     turn_no = await _lock_stream(session, session_id) + 1
     known = await _find_by_key(session, session_id, idempotency_key)

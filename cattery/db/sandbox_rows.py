@@ -14,10 +14,12 @@ from sqlalchemy.dialects.postgresql import JSONB, insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cattery.auth.sandbox_tokens import SandboxPrincipal
+from cattery.db import timeline
 from cattery.db.engine import Database, ReadSession
 from cattery.db.feed import announce
 from cattery.db.states import HarnessStatus
 from cattery.db.tables import HarnessRow, SandboxTokenRow
+from cattery.db.timeline import Happening
 from cattery.harnesses.port import HarnessEndpoint
 from cattery.ids import HarnessId, ProjectId
 from cattery.jsontypes import Json
@@ -150,11 +152,12 @@ class SandboxRows:
             steps=[],
             recoveries=recoveries[-RECOVERIES_KEPT:],
         )
+        await self._record(Happening.RECOVERED, reason)
         return True
 
     async def finish(self, task_name: str, endpoint: HarnessEndpoint) -> bool:
         """Say that this generation answers at an endpoint; nothing where it was ended meanwhile."""
-        return await self._update(
+        is_mine = await self._update(
             and_(
                 HarnessRow.generation == self._generation,
                 HarnessRow.status == HarnessStatus.STARTING,
@@ -165,7 +168,12 @@ class SandboxRows:
             endpoint_password=endpoint.password,
             failure=None,
             waiting=None,
+            used_at=func.now(),
+            stopped_reason=None,
         )
+        if is_mine:
+            await self._record(Happening.STARTED, f"Start {self._generation}.")
+        return is_mine
 
     async def fail(self, message: str) -> bool:
         """Say why this generation failed; its address is forgotten and its tokens end.
@@ -178,22 +186,32 @@ class SandboxRows:
             HarnessRow.status == HarnessStatus.FAILED,
             HarnessRow.failure.startswith(message, autoescape=True),
         )
-        return await self._update(
+        is_mine = await self._update(
             HarnessRow.generation == self._generation,
             status=HarnessStatus.FAILED,
             endpoint_url=None,
             endpoint_password=None,
             failure=case((is_said, HarnessRow.failure), else_=message),
             waiting=case((is_said, HarnessRow.waiting), else_=None),
+            stopped_reason=None,
         )
+        if is_mine:
+            await self._record(Happening.FAILED, message.partition("\n")[0])
+        return is_mine
 
     async def stop(self) -> bool:
-        """Say that no sandbox runs, on purpose; its tokens end. What holds its end up stays."""
+        """Say that no sandbox runs, on purpose; its tokens end. What holds its end up stays.
+
+        So does why it sleeps, where it sleeps already.
+        """
         await self.revoke_tokens()
         is_said = and_(
             HarnessRow.generation == self._generation, HarnessRow.status == HarnessStatus.IDLE
         )
-        return await self._update(
+        was_said = await self._session.scalar(
+            select(is_said).where(HarnessRow.id == self._harness_id).with_for_update(key_share=True)
+        )
+        is_mine = await self._update(
             HarnessRow.generation <= self._generation,
             generation=self._generation,
             status=HarnessStatus.IDLE,
@@ -204,7 +222,12 @@ class SandboxRows:
             steps=[],
             runtime_events=[],
             recoveries=[],
+            suspended_at=case((is_said, HarnessRow.suspended_at), else_=None),
+            stopped_reason=case((is_said, HarnessRow.stopped_reason), else_=None),
         )
+        if is_mine and not was_said:
+            await self._record(Happening.STOPPED)
+        return is_mine
 
     async def add_token(self, token_hash: bytes) -> None:
         """Let a token be worth something until the generation ends."""
@@ -225,6 +248,9 @@ class SandboxRows:
             )
             .values(revoked_at=func.now())
         )
+
+    async def _record(self, kind: Happening, detail: str | None = None) -> None:
+        await timeline.record(self._session, self._harness_id, kind, detail=detail)
 
     async def _update(self, condition: ColumnElement[bool], **values: object) -> bool:
         project_id = await self._session.scalar(

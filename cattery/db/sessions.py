@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from cattery.db.event_log import append_in_transaction
 from cattery.db.feed import announce
+from cattery.db.idle import note_use
 from cattery.db.states import PromptStatus, SessionPhase, SessionStatus
-from cattery.db.tables import HarnessRow, PromptRow, SessionRow, SessionStreamRow
+from cattery.db.tables import PromptRow, SessionRow, SessionStreamRow
 from cattery.errors import ConflictError, NotFoundError
 from cattery.events.model import EventType, NewEvent
 from cattery.ids import HarnessId, ProjectId, SessionId, UserId, new_id
@@ -51,12 +52,7 @@ async def create_session(
     Raises:
         ConflictError: the harness is being deleted.
     """
-    harness = await session.scalar(
-        select(HarnessRow.id)
-        .where(HarnessRow.id == harness_id, HarnessRow.deleting_at.is_(None))
-        .with_for_update(read=True)
-    )
-    if harness is None:
+    if not await note_use(session, harness_id, by=user_id, how="By a new session."):
         raise ConflictError("This harness is being deleted. Make another harness for new sessions.")
     session_id = SessionId(new_id())
     await session.execute(

@@ -14,6 +14,15 @@ class HarnessStatus(StrEnum):
     FAILED = "failed"
 
 
+class StoppedReason(StrEnum):
+    """Why a sandbox does not run, where it was no person's wish."""
+
+    IDLE = "idle"
+    """Nobody used it."""
+    LEASE = "lease"
+    """Nobody extended the time that the cluster lets it run for: no worker was there."""
+
+
 class SessionStatus(StrEnum):
     """The contract's `status` of a session."""
 

@@ -11,7 +11,9 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     DateTime,
+    Double,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -130,6 +132,9 @@ class HarnessRow(Base):
 
     `waiting` says what the sandbox waits for that is no failure; `runtime_events` is what the
     runtime said of its last start, `recoveries` when and why it was healed lately.
+
+    `used_at` is when it was last used by what has no row of its own any more; `suspended_at` stands
+    while it sleeps, `stopped_reason` until it answers again.
     """
 
     __tablename__ = "harness"
@@ -152,6 +157,49 @@ class HarnessRow(Base):
     steps: Mapped[list[Json]] = mapped_column(server_default=text("'[]'::jsonb"))
     runtime_events: Mapped[list[Json]] = mapped_column(server_default=text("'[]'::jsonb"))
     recoveries: Mapped[list[Json]] = mapped_column(server_default=text("'[]'::jsonb"))
+    idle_timeout_seconds: Mapped[int | None]
+    used_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    suspended_at: Mapped[datetime | None]
+    stopped_reason: Mapped[str | None]
+    suspended_seconds: Mapped[float] = mapped_column(Double, server_default=text("0"))
+
+    __table_args__ = (
+        Index(
+            "ix_harness_ready",
+            "id",
+            postgresql_where=text("status = 'ready' AND deleting_at IS NULL"),
+        ),
+    )
+
+
+class SandboxLeaseRow(Base):
+    """Something that keeps a sandbox awake: an attached terminal, or a person's word."""
+
+    __tablename__ = "sandbox_lease"
+
+    harness_id: Mapped[UUID] = mapped_column(ForeignKey("harness.id", ondelete="CASCADE"))
+    holder: Mapped[str]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+    __table_args__ = (PrimaryKeyConstraint("harness_id", "holder"),)
+
+
+class HarnessEventRow(Base):
+    """Something that happened to a harness, and who did it. Outlives the user whom it names."""
+
+    __tablename__ = "harness_event"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    harness_id: Mapped[UUID] = mapped_column(ForeignKey("harness.id", ondelete="CASCADE"))
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    kind: Mapped[str]
+    by_user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("app_user.id", ondelete="SET NULL"), index=True
+    )
+    by_username: Mapped[str | None]
+    detail: Mapped[str | None]
+
+    __table_args__ = (Index("ix_harness_event_harness_id_id", "harness_id", "id"),)
 
 
 class HarnessLogRow(Base):

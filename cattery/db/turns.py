@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cattery.db.engine import Database, ReadSession
 from cattery.db.event_log import Fence, append_in_transaction, claim_fence
 from cattery.db.feed import announce
+from cattery.db.idle import note_use
 from cattery.db.sandbox_rows import HarnessFacts, harness_facts
 from cattery.db.states import PromptStatus, SessionPhase, SessionStatus
 from cattery.db.tables import AnswerRow, HarnessRow, PromptRow, SessionRow
@@ -211,7 +212,8 @@ class TurnRows:
         return StartedTurn(claimed=True, message_id=kept)
 
     async def finish_turn(self, turn: TurnFacts) -> None:
-        """Say that a turn is over."""
+        """Say that a turn is over, and its sandbox at rest from now on."""
+        await note_use(self._session, self._facts.harness_id)
         await self._session.execute(
             update(PromptRow).where(PromptRow.id == turn.prompt_id).values(status=PromptStatus.DONE)
         )

@@ -8,7 +8,7 @@ Workers drive a `SandboxRuntime`. The HTTP process sees only `SandboxAccess`, wh
 nor end anything: on a cluster it has no rights there.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -112,6 +112,8 @@ class Observation:
         recoverable: for `FAILED`, whether starting it again is the remedy (it was evicted, its
             node went), and nobody needs to be asked.
         restarts: how often its processes were started again inside this generation.
+        expired_at: for `ABSENT`, when the runtime ended it because nobody said any more that it is
+            wanted; see `keep_running`.
     """
 
     harness_id: HarnessId
@@ -122,6 +124,7 @@ class Observation:
     reason: str = ""
     recoverable: bool = False
     restarts: int = 0
+    expired_at: datetime | None = None
 
 
 type Notice = Callable[[Observation], Awaitable[None]]
@@ -187,6 +190,13 @@ class SandboxRuntime(Protocol):
 
     async def stop(self, harness_id: HarnessId) -> None:
         """End the sandbox's processes, all of them, and wait until they are gone; keep its HOME."""
+
+    async def keep_running(self, harness_ids: Collection[HarnessId]) -> int:
+        """Say that some sandboxes are still wanted; returns how many had to be told.
+
+        A runtime that goes on without us ends those of which nobody says so for hours: a control
+        plane that died then stops spending. Called often; most calls tell nothing.
+        """
 
     async def remove(self, harness_id: HarnessId) -> None:
         """Stop the sandbox and delete everything of it but the project's workspace."""

@@ -26,6 +26,7 @@ ENSURE_READY = "ensure_ready"
 STOP_SANDBOX = "stop"
 DELETE_SANDBOX = "delete"
 START_SANDBOX = "start"
+SUSPEND_SANDBOX = "suspend"
 SANDBOX_LOST = "lost"
 SANDBOX_PROGRESS = "progress"
 ENSURE_FILE_MANAGER = "ensure"
@@ -33,6 +34,7 @@ STOP_FILE_MANAGER = "stop"
 SUBMIT_PROMPT = "submit_prompt"
 OPEN_SESSION = "open"
 CLOSE_SESSION = "close"
+SANDBOX_NEWS = "sandbox_news"
 ABORT_TURN = "abort"
 ANSWER_QUESTION = "answer"
 
@@ -77,6 +79,18 @@ class SandboxLost(_Message):
     """Whether it runs, at another address than its row says."""
     restarts: int = 0
     """How often its processes were started again in place, as far as is known."""
+
+
+class SandboxIdle(_Message):
+    """Nobody uses a generation's sandbox any more, as far as its rows say; 0: whichever runs."""
+
+    generation: int = 0
+
+
+class SandboxNews(_Message):
+    """What a sandbox that a session waits for is at, for the workflow's current details."""
+
+    text: Sentence
 
 
 class SandboxHealth(StrEnum):
@@ -313,3 +327,4 @@ class SweepResult(_Message):
     sessions: int = 0
     deletions: int = 0
     file_managers: int = 0
+    idle: int = 0

@@ -42,6 +42,11 @@ async def test_a_harness_is_made_and_its_sandbox_starts(site: Site, ada: Person)
         "waiting": None,
         "runtime_events": [],
         "recoveries": [],
+        "idle_timeout_seconds": None,
+        "used_at": harness["used_at"],
+        "suspended_at": None,
+        "stopped_reason": None,
+        "awake_until": None,
     }
     assert site.lifecycles.calls == [("start_sandbox", harness["harness_id"])]
     assert (await ada.get(f"/harnesses/{harness['harness_id']}")).json() == harness

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import override
 
 import aiohttp
@@ -136,6 +137,36 @@ async def test_the_whole_story(deployed: Deployed) -> None:
         await live(story, _calm)
 
 
+@pytest.mark.timeout(600, func_only=True)
+async def test_a_sandbox_sleeps_when_nobody_uses_it_and_when_its_time_is_over_and_prompts_wake_it(
+    deployed: Deployed,
+) -> None:
+    async with told(deployed) as story:
+        await story.wait_for("ready")
+        await story.say("Create a file hello.txt")
+        written = await story.read_file("hello.txt")
+        change: JsonObject = {"idle_timeout_seconds": 60}
+        answer = await story.client.ask("PATCH", f"/harnesses/{story.harness_id}", change)
+        assert answer.status == 200, answer
+        asleep = await story.wait_for("idle")
+        assert (asleep["stopped_reason"], asleep["generation"]) == ("idle", 1)
+        await eventually(partial(_has_no_pod, story), seconds=SECONDS)
+        assert await story.say("run cat hello.txt")
+        assert (await story.harness())["generation"] == 2
+
+        await eventually(partial(_has_lease, story), seconds=60)
+        (sandbox,) = _sandboxes(story)
+        name = text_of(sandbox["metadata"], "name")
+        past = '{"spec": {"shutdownTime": "2026-01-01T00:00:00Z"}}'
+        patch = ("patch", "sandbox", name, "--type", "merge", "--patch", past)
+        story.kubectl.run("--namespace", SANDBOXES, *patch)
+        expired = await story.wait_for("idle")
+        assert expired["stopped_reason"] == "lease", expired
+        assert await story.say("run cat hello.txt")
+        assert (await story.harness())["generation"] == 3
+        assert await story.read_file("hello.txt") == written
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1_200, func_only=True)
 async def test_the_whole_story_with_the_api_server_away_in_the_middle_of_each_step(
@@ -172,11 +203,7 @@ async def live(story: Story, disturb: Callable[[str], Awaitable[None]]) -> None:
     await _beside(disturb("stop"), stopping)
     await story.wait_for("idle")
 
-    async def is_suspended() -> bool:
-        pods = await asyncio.to_thread(_sandbox_pods, story)
-        return pods == []
-
-    await eventually(is_suspended, seconds=SECONDS)
+    await eventually(partial(_has_no_pod, story), seconds=SECONDS)
     assert await story.client.history(story.session_id) == before
     assert await story.read_file("hello.txt") == written
 
@@ -201,6 +228,22 @@ async def _calm(_: str) -> None:
 
 async def _beside(disturbance: Awaitable[None], act: Awaitable[object]) -> None:
     await asyncio.gather(act, disturbance)
+
+
+async def _has_no_pod(story: Story) -> bool:
+    return await asyncio.to_thread(_sandbox_pods, story) == []
+
+
+async def _has_lease(story: Story) -> bool:
+    """Whether the cluster knows when to end the sandbox, should nobody look after it."""
+    (sandbox,) = await asyncio.to_thread(_sandboxes, story)
+    spec = sandbox["spec"]
+    return isinstance(spec, dict) and spec.get("shutdownTime") is not None
+
+
+def _sandboxes(story: Story) -> list[JsonObject]:
+    selector = f"cattery.dev/harness-id={story.harness_id}"
+    return story.kubectl.items("sandboxes", "--selector", selector, namespace=SANDBOXES)
 
 
 def _sandbox_pods(story: Story) -> list[JsonObject]:

@@ -7,6 +7,7 @@ that runs, errors in the condition Ready.
 """
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.fake_cluster.store import (
@@ -65,6 +66,12 @@ class SandboxController:
         sandbox = self._store.find(SANDBOXES, namespace, name)
         if sandbox is None or sandbox["metadata"].get("deletionTimestamp"):
             return
+        left = _seconds_left(sandbox)
+        if left is not None and left <= 0:
+            self._expire(namespace, name, sandbox)
+            return
+        if left is not None:
+            asyncio.get_running_loop().call_later(left, self._enqueue, namespace, name)
         error = ""
         try:
             pod = self._reconcile_pod(namespace, name, sandbox)
@@ -74,6 +81,21 @@ class SandboxController:
 
         def write(item: Raw) -> None:
             _write_status(item, pod, error)
+
+        self._store.change(SANDBOXES, namespace, name, write)
+
+    def _expire(self, namespace: str, name: str, sandbox: Raw) -> None:
+        """Delete the pod of one whose time has come; nothing else of it is looked after."""
+        pod = self._store.find(PODS, namespace, name)
+        is_ours = pod is not None and _is_owned(pod, sandbox["metadata"]["uid"])
+        if is_ours and not pod["metadata"].get("deletionTimestamp"):  # type: ignore[index]
+            self._store.delete(PODS, namespace, name)
+
+        def write(item: Raw) -> None:
+            status = item.setdefault("status", {})
+            item["status"] = {"conditions": status.get("conditions", [])}
+            _drop_condition(item, "PodScheduled")
+            set_condition(item, "Ready", "False", "SandboxExpired", "Sandbox has expired")
 
         self._store.change(SANDBOXES, namespace, name, write)
 
@@ -181,6 +203,14 @@ def set_condition(item: Raw, kind: str, status: str, reason: str, message: str =
             conditions[position] = fresh
             return
     conditions.append(fresh)
+
+
+def _seconds_left(sandbox: Raw) -> float | None:
+    """Return how long a Sandbox may still run; `None`: for ever."""
+    at = sandbox["spec"].get("shutdownTime")
+    if at is None:
+        return None
+    return (datetime.fromisoformat(at) - datetime.now(UTC)).total_seconds()
 
 
 def _drop_condition(item: Raw, kind: str) -> None:

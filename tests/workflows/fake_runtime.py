@@ -5,7 +5,7 @@ said instead. What happens is told to whoever watches, as the cluster's watch te
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -42,9 +42,10 @@ class Life:
 class FakeRuntime:
     """A `SandboxRuntime`. Its verbs beyond the protocol are what a cluster does by itself.
 
-    `gate` holds starts back while it is not set. `refusals` and `holds` are used up one a call:
-    starts that find no room, and ends that do not come to an end. `listed` is seen beside what
-    there is; nobody is told of anything while it `is_silent`. `fault` fails every look at all.
+    `gate` holds starts back while it is not set, `end_gate` stops. `refusals` and `holds` are used
+    up one a call: starts that find no room, and ends that do not come to an end. `listed` is seen
+    beside what there is; nobody is told of anything while it `is_silent`. `fault` fails every look
+    at all.
     """
 
     inner: LocalRuntime
@@ -56,11 +57,15 @@ class FakeRuntime:
     ended: list[HarnessId] = field(default_factory=list)
     """Every sandbox that was stopped or removed, once a call."""
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    end_gate: asyncio.Event = field(default_factory=asyncio.Event)
+    stops: int = 0
+    """Calls of `stop`, also those that wait at the gate."""
     is_silent: bool = False
     fault: str | None = None
 
     def __post_init__(self) -> None:
         self.gate.set()
+        self.end_gate.set()
         self._lives: dict[HarnessId, Life] = {}
         self._watchers: set[asyncio.Queue[HarnessId]] = set()
 
@@ -145,8 +150,13 @@ class FakeRuntime:
 
     async def stop(self, harness_id: HarnessId) -> None:
         """End it, unless something holds that up."""
+        self.stops += 1
+        await self.end_gate.wait()
         await self._end(harness_id)
         await self.inner.stop(harness_id)
+
+    async def keep_running(self, harness_ids: Collection[HarnessId]) -> int:
+        return await self.inner.keep_running(harness_ids)
 
     async def remove(self, harness_id: HarnessId) -> None:
         """Delete it, unless something holds that up."""

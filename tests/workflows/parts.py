@@ -14,6 +14,8 @@ from pydantic import SecretStr
 from sqlalchemy import func, select
 from temporalio.client import Client
 
+from activities.idle import NEVER
+from activities.lost_work import AT_ONCE
 from activities.sweep import SweepActivities
 from api.temporal_lifecycles import TemporalLifecycles
 from cattery.db import harnesses, projects, prompts, sessions, users
@@ -89,14 +91,14 @@ class Platform:
         await self.lifecycles.submit_prompt(session, prompt_id)
         return prompt_id
 
-    async def sweep(self) -> SweepResult:
+    async def sweep(self, *, idle_timeout: timedelta = NEVER) -> SweepResult:
         """Sweep once, as if all that waits had waited for long."""
         return await SweepActivities(
             self.database,
             self.runtime,
             self.client,
-            signal_lost=timedelta(0),
-            deletion_lost=timedelta(0),
+            patience=AT_ONCE,
+            idle_timeout=idle_timeout,
         ).run()
 
     async def events(self, session: SessionId) -> list[LoggedEvent]:
@@ -172,11 +174,19 @@ async def platform_on(
 
 @asynccontextmanager
 async def worker_on(
-    platform: Platform, settings: WorkerSettings | None = None
+    platform: Platform,
+    settings: WorkerSettings | None = None,
+    *,
+    idle_timeout: timedelta = NEVER,
 ) -> AsyncIterator[None]:
     """A worker in this process."""
     parts = WorkerParts(
-        platform.client, platform.database, platform.runtime, platform.registry, NOBODY_LISTENS
+        platform.client,
+        platform.database,
+        platform.runtime,
+        platform.registry,
+        NOBODY_LISTENS,
+        idle_timeout=idle_timeout,
     )
     async with running_workers(parts, settings or WorkerSettings()):
         yield

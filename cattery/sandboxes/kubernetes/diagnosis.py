@@ -127,7 +127,7 @@ def diagnose_life(situation: Situation, *, now: datetime) -> Life:
     sandbox = situation.sandbox
     if sandbox is None:
         return Life(SandboxState.ABSENT, 0)
-    if sandbox.suspended or sandbox.deleting_at is not None:
+    if sandbox.suspended or sandbox.deleting_at is not None or sandbox.has_expired(now):
         return Life(SandboxState.ABSENT, sandbox.generation)
     pod = _own_pod(situation)
     restarts = pod.container.restarts if pod is not None and pod.container is not None else 0

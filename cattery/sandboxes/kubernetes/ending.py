@@ -60,7 +60,7 @@ class Ending:
                 patched = await self._api.patch(
                     Kind.SANDBOX,
                     view.name,
-                    change(view, *_SUSPEND if view.launch else _SUSPEND[:1]),
+                    change(view, *_suspension(view)),
                 )
             except PatchConflictError:
                 found = await self._api.get(Kind.SANDBOX, view.name) if insist else None
@@ -105,6 +105,8 @@ class Ending:
 
     def has_lost_pod(self, view: SandboxView) -> bool:
         """Tell whether the pod that is there has ended or hangs, so that nothing comes of it."""
+        if view.has_expired(utc_now()):
+            return True
         pod = self._state.pods.get(view.name)
         situation = Situation(sandbox=view, pod=pod, claims=[], events=[])
         return diagnose_life(situation, now=utc_now()).state is SandboxState.FAILED
@@ -144,6 +146,15 @@ def change(view: SandboxView, *operations: tuple[str, str, Json]) -> Sequence[Js
     if view.launch:  # what is not ours has none
         tests.append(("test", _LAUNCH_PATH, view.launch))
     return [{"op": op, "path": path, "value": value} for op, path, value in (*tests, *operations)]
+
+
+def _suspension(view: SandboxView) -> Sequence[tuple[str, str, Json]]:
+    """Say what suspends an object. One whose time has come is not looked after: that goes too."""
+    timed: tuple[tuple[str, str, Json], ...] = (("remove", "/spec/shutdownTime", None),)
+    return (
+        *(_SUSPEND if view.launch else _SUSPEND[:1]),
+        *(timed if view.shutdown_at is not None else ()),
+    )
 
 
 _LAUNCH_PATH: Final = "/metadata/annotations/" + LAUNCH_ANNOTATION.replace("/", "~1")

@@ -6,7 +6,7 @@ a worker that was given up wakes up in the middle, `placement` fences it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -30,6 +30,7 @@ from cattery.sandboxes.kubernetes.launching import (
     Launching,
     find_gateway,
 )
+from cattery.sandboxes.kubernetes.leases import Leases
 from cattery.sandboxes.kubernetes.placement import Placement, Wanted
 from cattery.sandboxes.kubernetes.probing import probe_file_manager, probe_harness
 from cattery.sandboxes.kubernetes.state import ClusterState
@@ -92,6 +93,7 @@ class KubernetesRuntime:
         self._ending = Ending(api, state)
         self._placement = Placement(api, self._ending)
         self._following = Following(api, state, self._patience)
+        self._leases = Leases(api, state, settings.lease)
         self._starting = asyncio.Lock()
         self._started = False
 
@@ -169,6 +171,11 @@ class KubernetesRuntime:
                 await self._ending.wait_until_deleted(view)
             else:
                 await self._ending.suspend(view, insist=True)
+
+    async def keep_running(self, harness_ids: Collection[HarnessId]) -> int:
+        """Move the time on at which the cluster ends some sandboxes; some of them at each call."""
+        await self._ready()
+        return await self._leases.extend(harness_ids, utc_now())
 
     async def remove(self, harness_id: HarnessId) -> None:
         """Delete the sandbox and wait until it and its pod are gone; the volume stays."""
@@ -310,6 +317,7 @@ class KubernetesRuntime:
             reason=life.reason,
             recoverable=life.recoverable,
             restarts=life.restarts,
+            expired_at=view.shutdown_at if view.has_expired(utc_now()) else None,
         )
 
     def _restarts(self, name: str) -> int:

@@ -23,6 +23,8 @@ from cattery.sandboxes.names import GENERATION_ANNOTATION, LAUNCH_ANNOTATION
 
 MAIN_CONTAINER: Final = "main"
 """Name of the one container of every pod of ours; others may have been put beside it."""
+EXPIRED: Final = "SandboxExpired"
+"""The reason of `Ready` once a Sandbox has reached its `spec.shutdownTime`."""
 _LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
 
 
@@ -46,6 +48,7 @@ class SandboxView:
         generation: ours, which start it is for; 0 where the object says none.
         launch: name of the Secret of that start.
         suspended: whether it is wanted without a pod.
+        shutdown_at: when the cluster ends its pod by itself; `None`: never.
     """
 
     name: str
@@ -61,6 +64,15 @@ class SandboxView:
     deleting_at: datetime | None
     finalizers: tuple[str, ...]
     conditions: Mapping[str, Condition]
+    shutdown_at: datetime | None = None
+
+    def has_expired(self, now: datetime) -> bool:
+        """Whether nobody extended its time, so that the cluster ends its pod, or has done so."""
+        if self.suspended or self.shutdown_at is None:
+            return False
+        ready = self.conditions.get("Ready")
+        is_told = ready is not None and ready.reason == EXPIRED
+        return self.shutdown_at <= now or (is_told and self.current("Ready") is not None)
 
     def current(self, condition: str) -> Condition | None:
         """Return a condition that speaks of the present spec; `None` where it lags behind."""
@@ -175,6 +187,7 @@ def parse_sandbox(raw: JsonObject) -> SandboxView:
         deleting_at=as_moment(metadata.get("deletionTimestamp")),
         finalizers=as_texts(metadata.get("finalizers")),
         conditions=_conditions(status),
+        shutdown_at=as_moment(spec.get("shutdownTime")),
     )
 
 

@@ -1,7 +1,7 @@
 """The `local` runtime: each harness in processes of its own on this machine."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -121,6 +121,10 @@ class LocalRuntime:
         failures = [one for one in results if isinstance(one, Exception)]
         if failures:
             raise ExceptionGroup("some sandboxes did not end", failures)
+
+    async def keep_running(self, harness_ids: Collection[HarnessId]) -> int:  # noqa: ARG002
+        """Do nothing: what runs on this machine ends with it, or with `cattery down`."""
+        return 0
 
     async def remove(self, harness_id: HarnessId) -> None:
         """Stop the sandbox and delete its folder."""

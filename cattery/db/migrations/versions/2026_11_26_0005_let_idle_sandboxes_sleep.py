@@ -67,15 +67,11 @@ def _add_columns() -> None:
             nullable=False,
         ),
     )
-    op.add_column(
-        "harness", sa.Column("suspended_at", sa.DateTime(timezone=True), nullable=True)
-    )
+    op.add_column("harness", sa.Column("suspended_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("harness", sa.Column("stopped_reason", sa.Text(), nullable=True))
     op.add_column(
         "harness",
-        sa.Column(
-            "suspended_seconds", sa.Double(), server_default=sa.text("0"), nullable=False
-        ),
+        sa.Column("suspended_seconds", sa.Double(), server_default=sa.text("0"), nullable=False),
     )
     op.create_index(
         "ix_harness_ready",
