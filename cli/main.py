@@ -4,8 +4,12 @@ Modules are imported inside the commands, so that `cattery --help` and every pro
 `cattery up` starts load only what they use.
 """
 
+import contextlib
+import logging
+import os
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -40,7 +44,25 @@ def main() -> None:
     except CatteryError as error:
         console = Console()
         print(console.paint(f"cattery: {error.message}", "bad"), file=sys.stderr)
-        sys.exit(1)
+        _leave(1)
+    except SystemExit as ended:
+        if not isinstance(ended.code, int | None):
+            raise
+        _leave(ended.code or 0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process, without what Python does last where Temporal's client was used.
+
+    Threads of that client may still run then, and crash (temporalio/sdk-python#300).
+    """
+    if "temporalio.bridge" not in sys.modules:
+        sys.exit(code)
+    logging.shutdown()
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 @app.command(rich_help_panel=_RUN)
@@ -142,6 +164,53 @@ def migrate() -> None:
     from cli.database import run_migrate
 
     run_migrate()
+
+
+@app.command(rich_help_panel=_CHECK)
+def reconcile(
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be started, and start nothing.")
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="First end every workflow that is open: after Temporal was restored from a "
+            "backup that is older than the database.",
+        ),
+    ] = False,
+) -> None:
+    """Make the workflows again from the rows, after Temporal lost them or was restored.
+
+    Starts what must run and has no open workflow: those of sandboxes that start or run, sessions
+    with prompts that wait, sessions that were never opened, deletions that have not ended, file
+    managers; makes the namespace, the search attributes and the schedules. Prints each. Safe to
+    repeat, and beside running processes; it does nothing where the database has no user.
+
+    Uses DATABASE_URL and TEMPORAL_ADDRESS, or else those of a running `cattery up`.
+    """
+    from cli.reconcile import run_reconcile
+
+    run_reconcile(is_dry_run=dry_run, replaces=replace)
+
+
+@app.command("setup-temporal", rich_help_panel=_CHECK)
+def setup_temporal(
+    *,
+    file: Annotated[
+        Path | None, typer.Option(help="Another file than the one that comes with Cattery.")
+    ] = None,
+) -> None:
+    """Bring a Temporal server to what Cattery needs: namespace, retention, attributes, schedules.
+
+    What that is stands in temporal/setup.toml. Prints what was made and what was there. Safe to
+    repeat. Uses TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, or else the server of a running
+    `cattery up`.
+    """
+    from cli.temporal_setup import run_setup_temporal
+
+    run_setup_temporal(file)
 
 
 @app.command(rich_help_panel=_PROCESSES)

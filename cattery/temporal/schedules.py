@@ -1,8 +1,8 @@
 """Schedules and search attributes, made or brought up to date whenever a worker starts."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
-import structlog
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import (
@@ -23,8 +23,6 @@ from cattery.temporal.messages import SWEEP
 from cattery.temporal.naming import ORCHESTRATION_QUEUE, SWEEP_SCHEDULE
 from cattery.temporal.search_attributes import SEARCH_ATTRIBUTES
 
-log = structlog.get_logger(__name__)
-
 SWEEP_INTERVAL = timedelta(seconds=15)
 
 
@@ -41,25 +39,66 @@ async def ensure_search_attributes(client: Client) -> None:
 
 
 async def ensure_schedules(client: Client) -> None:
-    """Make the sweep's schedule, or bring it up to date. Safe to repeat."""
-    schedule = Schedule(
-        action=ScheduleActionStartWorkflow(
+    """Make the schedules, or bring them up to date. Safe to repeat."""
+    for schedule_id, schedule in list_schedules().items():
+        await put_schedule(client, schedule_id, schedule)
+
+
+def list_schedules() -> Mapping[str, Schedule]:
+    """Return every schedule by its id."""
+    return {
+        SWEEP_SCHEDULE: create_schedule(
             SWEEP,
-            id="sweep",
             task_queue=ORCHESTRATION_QUEUE,
-            execution_timeout=timedelta(minutes=2),
-            static_summary="compare rows with what runs",
+            summary="compare rows with what runs",
+            every=SWEEP_INTERVAL,
+            catch_up=timedelta(minutes=1),
+            timeout=timedelta(minutes=2),
+        )
+    }
+
+
+def create_schedule(
+    workflow: str,
+    *,
+    task_queue: str,
+    summary: str,
+    every: timedelta,
+    catch_up: timedelta,
+    timeout: timedelta,
+) -> Schedule:
+    """Describe a workflow that is started again and again, one at a time.
+
+    Args:
+        workflow: its type, which begins its ids too.
+        task_queue: where its workers are.
+        summary: what the UI shows of each run.
+        every: from one start to the next.
+        catch_up: for how long after its time a start is still made, where the server was away.
+        timeout: of one run.
+    """
+    return Schedule(
+        action=ScheduleActionStartWorkflow(
+            workflow,
+            id=workflow,
+            task_queue=task_queue,
+            execution_timeout=timeout,
+            static_summary=summary,
         ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=SWEEP_INTERVAL)]),
-        policy=SchedulePolicy(
-            overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(minutes=1)
-        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=catch_up),
     )
+
+
+async def put_schedule(client: Client, schedule_id: str, schedule: Schedule) -> bool:
+    """Make a schedule, or bring the one that is there up to date; true where it was made."""
     try:
-        await client.create_schedule(SWEEP_SCHEDULE, schedule)
+        await client.create_schedule(schedule_id, schedule)
     except ScheduleAlreadyRunningError:
 
         def update(_: ScheduleUpdateInput) -> ScheduleUpdate:
             return ScheduleUpdate(schedule=schedule)
 
-        await client.get_schedule_handle(SWEEP_SCHEDULE).update(update)
+        await client.get_schedule_handle(schedule_id).update(update)
+        return False
+    return True

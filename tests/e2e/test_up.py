@@ -279,9 +279,7 @@ def temporal_server(folder: Path) -> Iterator[str]:
     home.prepare()
     port = free_port()
     part = temporal_part(home, port, free_port(), "default", {"PATH": os.environ["PATH"]})
-    script = Path(__file__).parents[2] / "temporal" / "setup.sh"
-    path = f"{Path(part.command[0]).parent}:{os.environ['PATH']}"
-    env = {"PATH": path, "TEMPORAL_ADDRESS": f"127.0.0.1:{port}", "HOME": str(folder)}
+    env = {"TEMPORAL_ADDRESS": f"127.0.0.1:{port}", "HOME": str(folder)}
     with (folder / "temporal.log").open("wb") as log:
         server = subprocess.Popen(
             bind_to_us(part.command), env=dict(part.env), stdout=log, stderr=log
@@ -291,7 +289,8 @@ def temporal_server(folder: Path) -> Iterator[str]:
             while not asyncio.run(server_answers(f"127.0.0.1:{port}", "default")):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            subprocess.run([script], env=env, check=True, stdin=subprocess.DEVNULL)
+            prepare = [*COMMAND, "setup-temporal"]
+            subprocess.run(prepare, env=env, check=True, stdin=subprocess.DEVNULL)
             yield f"127.0.0.1:{port}"
         finally:
             server.terminate()

@@ -1,19 +1,56 @@
 """The files for operators say the same as the code."""
 
-import re
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import yaml
 
+from cattery.temporal.schedules import create_schedule, list_schedules
 from cattery.temporal.search_attributes import SEARCH_ATTRIBUTES
 from cli.embedded_temporal import DYNAMIC_CONFIG
+from cli.errors import CommandError
+from cli.temporal_setup import read_setup
 
 FOLDER = Path(__file__).parents[2] / "temporal"
 
 
-def test_the_setup_script_makes_the_search_attributes_that_the_code_sets() -> None:
-    listed = re.findall(r"^  (Cattery\w+)=(\w+)$", (FOLDER / "setup.sh").read_text(), re.MULTILINE)
-    assert dict(listed) == dict(SEARCH_ATTRIBUTES)
+def test_the_setup_file_has_the_search_attributes_that_the_code_sets() -> None:
+    assert dict(read_setup().search_attributes) == dict(SEARCH_ATTRIBUTES)
+
+
+def test_the_setup_file_has_the_schedules_that_the_workers_make() -> None:
+    written = {
+        name: create_schedule(
+            one.workflow,
+            task_queue=one.task_queue,
+            summary=one.summary,
+            every=one.every,
+            catch_up=one.catch_up,
+            timeout=one.timeout,
+        )
+        for name, one in read_setup().schedules.items()
+    }
+    assert repr(written) == repr(dict(list_schedules()))
+
+
+def test_the_setup_file_keeps_histories_for_a_week() -> None:
+    assert read_setup().retention == timedelta(days=7)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("retention = 7", "is wrong at retention: it must be a number with s, m, h or d"),
+        ("retention = '7d'", "is wrong at search_attributes: Field required"),
+        ("retention", "cannot be read"),
+    ],
+)
+def test_a_wrong_setup_file_is_refused_in_words(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "setup.toml"
+    file.write_text(text)
+    with pytest.raises(CommandError, match=said):
+        read_setup(file)
 
 
 def test_the_dynamic_configuration_is_that_of_the_embedded_server() -> None:
