@@ -88,8 +88,8 @@ test-e2e: install-dev web ## Run the tests with real processes and a real browse
 	@$(INSTALL) browsers
 	@exec $(BIN)/pytest $(MARKS) tests/e2e $(T)
 
-test-faults: install-dev ## Run the slow tests that break things
-	@exec $(BIN)/pytest -m slow tests/faults $(T)
+test-faults: install-dev ## Kill workers after each of their calls, and look what is left
+	@exec $(BIN)/pytest tests/faults $(T)
 
 test-cluster: install-dev ## Run the tests in a real cluster (CATTERY_CLUSTER_UP= or KUBECONFIG=)
 	@exec $(BIN)/pytest -m "cluster and not slow" tests/cluster \
@@ -116,6 +116,9 @@ fmt: install-dev ## Format the Python code and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench-teardown: install-dev ## Measure the teardown of a large project (ARGS="--sessions 10000")
+	@exec $(BIN)/python -m tests.bench.teardown $(ARGS)
+
 bench: install-dev ## Measure the event path beside a null relay
 	@exec $(BIN)/python -m tests.bench
 
@@ -134,7 +137,7 @@ harness-drift: install-dev web ## Compare a harness with another version (HARNES
 .PHONY: harness-drift
 ##@ Maintain
 
-.PHONY: types docs lock clean help
+.PHONY: bench-teardown types docs workflow-order histories lock clean help
 types: install-dev ## Write the OpenAPI document and the web UI's types from it
 	@$(INSTALL) web-deps
 	$(BIN)/python -m api.openapi > web/openapi.json
@@ -142,6 +145,12 @@ types: install-dev ## Write the OpenAPI document and the web UI's types from it
 
 docs: install-dev ## Write the tables of harnesses in docs/ from their manifests
 	@$(BIN)/python -m cli.harness_docs
+
+workflow-order: install-dev ## Write the order of each workflow's commands down again
+	@$(BIN)/python -m tests.replay.command_order
+
+histories: install-dev ## Record the histories that are replayed (STORIES=live_turns for some)
+	@$(BIN)/python tests/record_histories.py $(STORIES)
 
 lock: ## Pin the newest allowed versions of all Python packages (needs uv)
 	requirements/lock.sh
