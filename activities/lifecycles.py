@@ -17,17 +17,20 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.ends import end_sandbox
 from activities.heartbeat import heartbeating
 from cattery.db.engine import Database
 from cattery.db.sandbox_rows import find_harness
 from cattery.errors import SandboxWaitingError
 from cattery.ids import HarnessId
+from cattery.temporal.failures import translated_errors
 from cattery.temporal.messages import (
     CLOSE_SESSION,
     DELETE_SANDBOX,
     ENSURE_READY,
     HARNESS_DELETION,
     HARNESS_SANDBOX,
+    HURRY_DELETION,
     PROJECT_TEARDOWN,
     SANDBOX_NEWS,
     HarnessSandboxInput,
@@ -98,6 +101,13 @@ class LifecycleActivities:
                 start_workflow_operation=_sandbox_entity(sandbox),
             )
 
+    @activity.defn(name="lifecycle.end_sandbox")
+    async def end_sandbox(self, sandbox: HarnessSandboxInput) -> None:
+        """End a harness's sandbox for good, or say what holds that up."""
+        with translated_errors():
+            async with heartbeating():
+                await end_sandbox(self._client, self._database, sandbox)
+
     @activity.defn(name="lifecycle.close_session")
     async def close_session(self, ref: SessionRef) -> None:
         """Have a session's workflow end its turn, and wait until it has completed."""
@@ -114,7 +124,7 @@ class LifecycleActivities:
 
     @activity.defn(name="lifecycle.delete_harness")
     async def delete_harness(self, sandbox: HarnessSandboxInput) -> None:
-        """Delete a harness and wait for it; joins a deletion that runs."""
+        """Delete a harness and wait for it; joins a deletion that runs, and ends its grace."""
         async with heartbeating():
             await self._client.execute_workflow(
                 HARNESS_DELETION,
@@ -122,11 +132,12 @@ class LifecycleActivities:
                 id=harness_deletion_workflow(sandbox.harness_id),
                 task_queue=ORCHESTRATION_QUEUE,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                start_signal=HURRY_DELETION,
             )
 
     @activity.defn(name="lifecycle.tear_down_project")
     async def tear_down_project(self, ref: ProjectRef) -> None:
-        """Tear a project down and wait for it; joins a teardown that runs."""
+        """Tear a project down and wait for it; joins a teardown that runs, and ends its grace."""
         async with heartbeating():
             await self._client.execute_workflow(
                 PROJECT_TEARDOWN,
@@ -134,8 +145,8 @@ class LifecycleActivities:
                 id=project_teardown_workflow(ref.project_id),
                 task_queue=ORCHESTRATION_QUEUE,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                start_signal=HURRY_DELETION,
             )
-
 
     @asynccontextmanager
     async def _telling_news(self, harness_id: HarnessId) -> AsyncIterator[None]:

@@ -17,6 +17,7 @@ from api.middleware.request_log import RequestLog
 from api.middleware.security_headers import SecurityHeaders
 from api.routes import (
     auth,
+    deletions,
     events,
     files,
     harnesses,
@@ -134,6 +135,7 @@ def create_bare_app() -> FastAPI:
         files,
         skills,
         models,
+        deletions,
         site,
     ):
         api.include_router(noun.router)

@@ -7,6 +7,7 @@ taken it; the state that follows is in the rows, and the feed says when it chang
 from collections.abc import Sequence
 from typing import Protocol
 
+from cattery.db.deletions import DeletionRecord
 from cattery.events.model import Answer
 from cattery.ids import HarnessId, ProjectId, PromptId, SessionId, UserId
 
@@ -47,6 +48,22 @@ class Lifecycles(Protocol):
 
     async def delete_user(self, user_id: UserId) -> None:
         """Begin the deletion of a user whose row says `deleting_at`."""
+
+    async def undo_deletion(self, deletion: DeletionRecord, by: str) -> None:
+        """Bring back what is being deleted, and return when it is back. `by` is for the record.
+
+        Raises:
+            ConflictError: it is past the point of no return, or has lost its place.
+        """
+
+    async def hurry_deletion(self, deletion: DeletionRecord) -> None:
+        """End the grace of a deletion now."""
+
+    async def retry_deletion(self, deletion: DeletionRecord) -> None:
+        """Have the steps that are stuck tried again now."""
+
+    async def force_deletion(self, deletion: DeletionRecord, by: str, reason: str) -> None:
+        """Have the steps that are stuck skipped. Who and why is kept."""
 
     async def open_session(self, session_id: SessionId) -> None:
         """Begin to open a new session: its sandbox starts, then the harness's session is made."""

@@ -18,6 +18,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.lifecycles import Lifecycles
+from api.temporal_deletions import TemporalDeletions
+from cattery.db.deletions import DeletionRecord
 from cattery.db.engine import Database
 from cattery.db.sandbox_rows import find_harness
 from cattery.db.turns import TurnRows, drop_answer, find_session, store_answer
@@ -56,6 +58,7 @@ class TemporalLifecycles(Lifecycles):
         self._client = client
         self._database = database
         self._patience = patience
+        self._deletions = TemporalDeletions(client, _reachable, patience=patience)
 
     @override
     async def start_sandbox(self, harness_id: HarnessId) -> None:
@@ -156,6 +159,22 @@ class TemporalLifecycles(Lifecycles):
             naming.user_deletion_workflow(user_id),
             "delete a user",
         )
+
+    @override
+    async def undo_deletion(self, deletion: DeletionRecord, by: str) -> None:
+        await self._deletions.undo(deletion, by)
+
+    @override
+    async def hurry_deletion(self, deletion: DeletionRecord) -> None:
+        await self._deletions.hurry(deletion)
+
+    @override
+    async def retry_deletion(self, deletion: DeletionRecord) -> None:
+        await self._deletions.retry(deletion)
+
+    @override
+    async def force_deletion(self, deletion: DeletionRecord, by: str, reason: str) -> None:
+        await self._deletions.force(deletion, by, reason)
 
     @override
     async def delete_session(self, session_id: SessionId) -> None:

@@ -12,6 +12,7 @@ AuthSessionId = NewType("AuthSessionId", UUID)
 ProjectId = NewType("ProjectId", UUID)
 HarnessId = NewType("HarnessId", UUID)
 SessionId = NewType("SessionId", UUID)
+DeletionId = NewType("DeletionId", UUID)
 PromptId = NewType("PromptId", UUID)
 """A prompt and the turn that it starts share one id: a turn id is a prompt id."""
 

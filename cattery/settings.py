@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from cattery.catalog import ALWAYS_KNOWN, clean_model_id
+from cattery.deletion_states import DeletionKind
 from cattery.errors import BadRequestError
 from cattery.logs import LogFormat
 from cattery.secret_files import SettingsWithSecretFiles
@@ -126,6 +127,23 @@ class ApiSettings(_Settings):
     """The one that it offers first; the first of `models` if unset."""
     temporal_ui_url: str | None = None
     """Shown to admins in the UI."""
+    deletion_grace: timedelta | None = None
+    """In which deletions of any kind can be undone, where nothing more is said of a kind."""
+    deletion_grace_harness: timedelta | None = None
+    """Nothing, if neither this nor `deletion_grace` is set."""
+    deletion_grace_project: timedelta | None = None
+    """A day, if neither this nor `deletion_grace` is set."""
+    deletion_grace_user: timedelta | None = None
+    """As for projects."""
+
+    def grace_of(self, kind: DeletionKind) -> timedelta:
+        """Return how long the deletion of something can be undone."""
+        special, default = {
+            DeletionKind.HARNESS: (self.deletion_grace_harness, timedelta(0)),
+            DeletionKind.PROJECT: (self.deletion_grace_project, timedelta(days=1)),
+            DeletionKind.USER: (self.deletion_grace_user, timedelta(days=1)),
+        }[kind]
+        return next(one for one in (special, self.deletion_grace, default) if one is not None)
 
     @field_validator("allowed_origins", "trusted_proxies", mode="before")
     @classmethod

@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from temporalio.worker import Worker
 
 from activities.connections import HarnessConnections
 from activities.deletion import DeletionActivities
+from activities.deletion_course import DeletionCourseActivities, DeletionPatience
 from activities.file_managers import FileManagerActivities, FileManagers
 from activities.idle import NEVER, IdleActivities, SleepMeter
 from activities.lifecycles import LifecycleActivities
@@ -86,6 +87,7 @@ class WorkerParts:
     files: FileManagerRuntime | None = None
     file_manager_idle: timedelta = timedelta(minutes=10)
     idle_timeout: timedelta = NEVER
+    deletion_patience: DeletionPatience = field(default_factory=DeletionPatience)
 
 
 @asynccontextmanager
@@ -128,6 +130,9 @@ def create_workers(
     )
     idle = IdleActivities(parts.database, timeout=parts.idle_timeout, meter=meter)
     deletion = DeletionActivities(parts.database, parts.runtime, files, services.connections)
+    course = DeletionCourseActivities(
+        parts.database, parts.runtime, parts.client, parts.deletion_patience
+    )
     lifecycles = LifecycleActivities(parts.client, parts.database)
     sweep = SweepActivities(
         parts.database, parts.runtime, parts.client, idle_timeout=parts.idle_timeout
@@ -167,6 +172,20 @@ def create_workers(
                 deletion.purge_project,
                 deletion.list_projects,
                 deletion.purge_user,
+                course.load,
+                course.commit,
+                course.undo,
+                course.note_step,
+                course.note_hitch,
+                course.clear_hitch,
+                course.note_force,
+                course.hand_over,
+                course.close_sessions,
+                course.page_of_harnesses,
+                course.page_of_projects,
+                course.require_nothing_left,
+                course.purge,
+                lifecycles.end_sandbox,
                 lifecycles.ensure_sandbox,
                 lifecycles.delete_sandbox,
                 lifecycles.close_session,
@@ -209,7 +228,7 @@ def create_workers(
                     turns.answer_question,
                 ],
                 SANDBOX_WAITS_QUEUE: [lifecycles.ensure_sandbox],
-                HARNESS_WAITS_QUEUE: [lifecycles.delete_harness],
+                HARNESS_WAITS_QUEUE: [lifecycles.delete_harness, course.drain],
                 PROJECT_WAITS_QUEUE: [lifecycles.tear_down_project],
             },
         ),

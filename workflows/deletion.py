@@ -1,7 +1,8 @@
 """Deletions: what hangs on an object first, its rows last, every step tried until it is done.
 
 The API has marked the object before, so that nobody sees or uses it any more. Each workflow can be
-started again at any time: steps that are done find nothing to do.
+started again at any time: steps that are done find nothing to do. `DeletionCourse` has the grace,
+the point of no return and what is done about steps that keep failing. Sessions have none of it.
 """
 
 import asyncio
@@ -11,9 +12,13 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.deletion import DeletionActivities
+    from activities.deletion_course import DeletionCourseActivities
     from activities.lifecycles import LifecycleActivities
+    from cattery.deletion_states import DeletionKind
+    from cattery.ids import ProjectId
     from cattery.temporal import messages, search_attributes
     from cattery.temporal.messages import (
+        DeletionTarget,
         HarnessRef,
         HarnessSandboxInput,
         ProjectRef,
@@ -21,10 +26,13 @@ with workflow.unsafe.imports_passed_through():
         UserRef,
     )
     from cattery.temporal.naming import HARNESS_WAITS_QUEUE, PROJECT_WAITS_QUEUE
+    from workflows.deletion_course import HAS_GRACE, DeletionCourse
     from workflows.timing import ROWS, TEARDOWN
 
 AT_ONCE = 10
 """Harnesses or sessions of one deletion that are ended at the same time."""
+PAGE = 200
+"""Harnesses or projects after which a deletion goes on in a fresh run: a full page."""
 
 
 @workflow.defn(name=messages.SESSION_DELETION)
@@ -42,12 +50,30 @@ class SessionDeletionWorkflow:
 
 
 @workflow.defn(name=messages.HARNESS_DELETION)
-class HarnessDeletionWorkflow:
+class HarnessDeletionWorkflow(DeletionCourse):
     """Deletes one harness with its sandbox and its sessions; the project's files stay."""
 
+    @workflow.init
+    def __init__(self, harness: HarnessSandboxInput) -> None:
+        super().__init__(DeletionTarget(kind=DeletionKind.HARNESS, object_id=harness.harness_id))
+
     @workflow.run
-    async def run(self, harness: HarnessSandboxInput) -> None:
-        """Close the sessions, end the sandbox, remove the rows."""
+    async def run(self, harness: HarnessSandboxInput) -> str | None:
+        """Close the sessions, end the sandbox, make sure that nothing is left, remove the rows."""
+        if not workflow.patched(HAS_GRACE):
+            await self._delete_without_grace(harness)
+            return None
+
+        async def delete() -> None:
+            ref = HarnessRef(harness_id=harness.harness_id)
+            await self._step("closing the sessions", DeletionCourseActivities.close_sessions, ref)
+            await self._step("ending the sandbox", LifecycleActivities.end_sandbox, harness)
+            await self._remove_rows()
+
+        return await self._follow(delete)
+
+    async def _delete_without_grace(self, harness: HarnessSandboxInput) -> None:
+        """Do what histories have that are older than the grace."""
         ref = HarnessRef(harness_id=harness.harness_id)
         _describe("closing the sessions")
         sessions = await workflow.execute_activity_method(
@@ -64,12 +90,43 @@ class HarnessDeletionWorkflow:
 
 
 @workflow.defn(name=messages.PROJECT_TEARDOWN)
-class ProjectTeardownWorkflow:
+class ProjectTeardownWorkflow(DeletionCourse):
     """Tears one project down: harnesses, files, rows."""
 
+    @workflow.init
+    def __init__(self, project: ProjectRef) -> None:
+        super().__init__(DeletionTarget(kind=DeletionKind.PROJECT, object_id=project.project_id))
+
     @workflow.run
-    async def run(self, project: ProjectRef) -> None:
+    async def run(self, project: ProjectRef) -> str | None:
         """Delete the harnesses, then the workspace, then the rows."""
+        if not workflow.patched(HAS_GRACE):
+            await self._delete_without_grace(project)
+            return None
+
+        async def delete() -> None:
+            while harnesses := await self._next_harnesses():
+                await _in_groups([_delete_harness(harness) for harness in harnesses])
+                if workflow.info().is_continue_as_new_suggested() or len(harnesses) >= PAGE:
+                    await workflow.wait_condition(workflow.all_handlers_finished)
+                    workflow.continue_as_new(project)
+            await self._step("deleting the files", DeletionActivities.delete_workspace, project)
+            await self._remove_rows()
+
+        return await self._follow(delete)
+
+    async def _next_harnesses(self) -> list[HarnessSandboxInput]:
+        """List the next page; those that are deleted are on none any more."""
+        found = await self._step(
+            "deleting the harnesses",
+            DeletionCourseActivities.page_of_harnesses,
+            self._part(),
+            ROWS,
+        )
+        return found.harnesses if found else []
+
+    async def _delete_without_grace(self, project: ProjectRef) -> None:
+        """Do what histories have that are older than the grace."""
         _describe("deleting the harnesses")
         found = await workflow.execute_activity_method(
             DeletionActivities.list_harnesses, project, **ROWS
@@ -85,12 +142,46 @@ class ProjectTeardownWorkflow:
 
 
 @workflow.defn(name=messages.USER_DELETION)
-class UserDeletionWorkflow:
+class UserDeletionWorkflow(DeletionCourse):
     """Deletes one user with the projects that they own."""
 
+    @workflow.init
+    def __init__(self, user: UserRef) -> None:
+        super().__init__(DeletionTarget(kind=DeletionKind.USER, object_id=user.user_id))
+
     @workflow.run
-    async def run(self, user: UserRef) -> None:
-        """Tear the owned projects down, then remove memberships, sign-ins and the row."""
+    async def run(self, user: UserRef) -> str | None:
+        """Hand the owned projects over or tear them down, then remove what is personal."""
+        if not workflow.patched(HAS_GRACE):
+            await self._delete_without_grace(user)
+            return None
+
+        async def delete() -> None:
+            if self._facts.deletion_id is not None:
+                await self._step(
+                    "handing the projects over", DeletionCourseActivities.hand_over, self._ref()
+                )
+            while projects := await self._next_projects():
+                await _in_groups([_tear_down(ProjectRef(project_id=p)) for p in projects])
+                if workflow.info().is_continue_as_new_suggested() or len(projects) >= PAGE:
+                    await workflow.wait_condition(workflow.all_handlers_finished)
+                    workflow.continue_as_new(user)
+            await self._remove_rows()
+
+        return await self._follow(delete)
+
+    async def _next_projects(self) -> list[ProjectId]:
+        """List the next page; those that are torn down are on none any more."""
+        found = await self._step(
+            "tearing down the projects",
+            DeletionCourseActivities.page_of_projects,
+            self._part(),
+            ROWS,
+        )
+        return found.project_ids if found else []
+
+    async def _delete_without_grace(self, user: UserRef) -> None:
+        """Do what histories have that are older than the grace."""
         _describe("tearing down the projects")
         found = await workflow.execute_activity_method(
             DeletionActivities.list_projects, user, **ROWS

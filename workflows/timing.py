@@ -75,6 +75,14 @@ TEARDOWN: ActivityOptions = {
 FIRST_TEARDOWN: ActivityOptions = {**TEARDOWN, "retry_policy": RetryPolicy(maximum_attempts=1)}
 """The first try, after which the workflow knows what holds an end up, and says so."""
 
+DRAIN: ActivityOptions = {
+    "start_to_close_timeout": timedelta(hours=1),
+    "heartbeat_timeout": timedelta(seconds=15),
+    "retry_policy": RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=5),
+    "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+}
+"""Stops what runs of something in its grace. What does not stop now is ended by the deletion."""
+
 ENSURE: ActivityOptions = {
     "start_to_close_timeout": timedelta(minutes=20),
     "heartbeat_timeout": timedelta(seconds=15),

@@ -13,13 +13,16 @@ from api.dependencies import (
     ProjectAccess,
     Registry,
     Runtime,
+    Settings,
 )
 from api.follow_up import tell_lifecycles
 from api.schemas.errors import answers
 from api.schemas.harnesses import Harness, HarnessCreate, HarnessLog, HarnessUpdate
 from cattery.catalog import clean_model_id
-from cattery.db import harnesses
+from cattery.db import deletions, harnesses
+from cattery.db.deletions import Asker
 from cattery.db.harnesses import HarnessRecord, NewHarness
+from cattery.deletion_states import DeletionKind
 from cattery.harnesses.registry import DEFAULT_TYPE, HarnessRegistry
 
 router = APIRouter(tags=["harnesses"])
@@ -99,10 +102,18 @@ async def update_harness(
     status_code=status.HTTP_204_NO_CONTENT,
     responses=answers(401, 403, 404),
 )
-async def delete_harness(access: HarnessOwner, database: Db, lifecycles: LifecyclesDep) -> None:
-    """Delete a harness with its sandbox and sessions."""
+async def delete_harness(
+    access: HarnessOwner, database: Db, lifecycles: LifecyclesDep, settings: Settings
+) -> None:
+    """Delete a harness with its sandbox and sessions; `/deletions` has the way back."""
     async with database.write() as session:
-        await harnesses.tombstone_harness(session, access.project_id, access.harness_id)
+        await deletions.delete_harness(
+            session,
+            Asker(access.user.user_id, access.user.username),
+            access.project_id,
+            access.harness_id,
+            grace=settings.grace_of(DeletionKind.HARNESS),
+        )
     await tell_lifecycles(lifecycles.delete_harness(access.harness_id))
 
 

@@ -2,12 +2,21 @@
 
 from fastapi import APIRouter, status
 
-from api.dependencies import CurrentUser, Db, LifecyclesDep, ProjectAccess, ProjectOwner
+from api.dependencies import (
+    CurrentUser,
+    Db,
+    LifecyclesDep,
+    ProjectAccess,
+    ProjectOwner,
+    Settings,
+)
 from api.follow_up import tell_lifecycles
 from api.schemas.errors import answers
 from api.schemas.projects import Member, MemberCreate, Project, ProjectCreate, ProjectUpdate
 from cattery.auth.usernames import normalise_username
-from cattery.db import projects, users
+from cattery.db import deletions, projects, users
+from cattery.db.deletions import Asker
+from cattery.deletion_states import DeletionKind
 from cattery.errors import NotFoundError
 from cattery.ids import UserId, parse_id
 
@@ -52,10 +61,17 @@ async def rename_project(access: ProjectOwner, change: ProjectUpdate, database: 
     status_code=status.HTTP_204_NO_CONTENT,
     responses=answers(401, 403, 404),
 )
-async def delete_project(access: ProjectOwner, database: Db, lifecycles: LifecyclesDep) -> None:
-    """Delete a project with its harnesses, sessions and files."""
+async def delete_project(
+    access: ProjectOwner, database: Db, lifecycles: LifecyclesDep, settings: Settings
+) -> None:
+    """Delete a project with its harnesses, sessions and files; `/deletions` has the way back."""
     async with database.write() as session:
-        await projects.tombstone_project(session, access.project_id)
+        await deletions.delete_project(
+            session,
+            Asker(access.user.user_id, access.user.username),
+            access.project_id,
+            grace=settings.grace_of(DeletionKind.PROJECT),
+        )
     await tell_lifecycles(lifecycles.delete_project(access.project_id))
 
 

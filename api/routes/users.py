@@ -4,15 +4,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, status
 
-from api.dependencies import AdminUser, CurrentUser, Db, LifecyclesDep, SignInDep
+from api.dependencies import AdminUser, CurrentUser, Db, LifecyclesDep, Settings, SignInDep
 from api.follow_up import tell_lifecycles
 from api.schemas.errors import answers
 from api.schemas.text import PlainText
 from api.schemas.users import User, UserCreate, UserName, UserUpdate
 from cattery.auth.passwords import check_new_password
 from cattery.auth.usernames import clean_new_username
-from cattery.db import users
-from cattery.errors import NotFoundError
+from cattery.db import deletions, users
+from cattery.db.deletions import Asker
+from cattery.deletion_states import DeletionKind
+from cattery.errors import BadRequestError, NotFoundError
 from cattery.ids import UserId, parse_id
 
 router = APIRouter(tags=["users"])
@@ -85,13 +87,34 @@ async def update_user(
     responses=answers(400, 401, 403, 404, 409),
 )
 async def delete_user(
-    admin: AdminUser, user_id: str, database: Db, lifecycles: LifecyclesDep
+    admin: AdminUser,
+    user_id: str,
+    database: Db,
+    lifecycles: LifecyclesDep,
+    settings: Settings,
+    heir: Annotated[
+        str | None,
+        Query(description="A user who gets the projects; without one they are deleted too."),
+    ] = None,
 ) -> None:
-    """Delete a user with all the projects that they own."""
+    """Delete a user, who is signed out at once; `/deletions` has the way back."""
     known_id = _parse_user_id(user_id)
     async with database.write() as session:
-        await users.tombstone_user(session, known_id, deleted_by=admin.user_id)
+        await deletions.delete_user(
+            session,
+            Asker(admin.user_id, admin.username),
+            known_id,
+            grace=settings.grace_of(DeletionKind.USER),
+            heir=None if heir is None else _parse_heir(heir),
+        )
     await tell_lifecycles(lifecycles.delete_user(known_id))
+
+
+def _parse_heir(text: str) -> UserId:
+    parsed = parse_id(text)
+    if parsed is None:
+        raise BadRequestError("The heir must be the id of a user.")
+    return UserId(parsed)
 
 
 def _parse_user_id(text: str) -> UserId:

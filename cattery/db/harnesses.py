@@ -17,7 +17,7 @@ from cattery.db.states import HarnessStatus
 from cattery.db.tables import HarnessRow, ProjectRow, SandboxLeaseRow, SessionRow, UserRow
 from cattery.db.timeline import Happening
 from cattery.errors import NotFoundError
-from cattery.ids import HarnessId, ProjectId, UserId, new_id
+from cattery.ids import DeletionId, HarnessId, ProjectId, UserId, new_id
 from cattery.jsontypes import Json, JsonObject
 
 
@@ -213,7 +213,11 @@ async def note_stop_requested(session: AsyncSession, harness_id: HarnessId, by: 
 
 
 async def tombstone_harness(
-    session: AsyncSession, project_id: ProjectId, harness_id: HarnessId
+    session: AsyncSession,
+    project_id: ProjectId,
+    harness_id: HarnessId,
+    *,
+    deletion_id: DeletionId | None = None,
 ) -> None:
     """Begin the deletion of a harness: it and its sessions are invisible from now on.
 
@@ -223,7 +227,7 @@ async def tombstone_harness(
     marked = await session.scalar(
         update(HarnessRow)
         .where(HarnessRow.id == harness_id, HarnessRow.deleting_at.is_(None))
-        .values(deleting_at=func.now())
+        .values(deleting_at=func.now(), deletion_id=deletion_id)
         .returning(HarnessRow.id)
     )
     if marked is None:
@@ -231,7 +235,7 @@ async def tombstone_harness(
     await session.execute(
         update(SessionRow)
         .where(SessionRow.harness_id == harness_id, SessionRow.deleting_at.is_(None))
-        .values(deleting_at=func.now())
+        .values(deleting_at=func.now(), deletion_id=deletion_id)
     )
     await announce(session, "harness", harness_id, project_id)
 

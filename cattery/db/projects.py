@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cattery.db.feed import announce
 from cattery.db.tables import HarnessRow, ProjectMemberRow, ProjectRow, SessionRow, UserRow
 from cattery.errors import BadRequestError, NotFoundError, NotSignedInError
-from cattery.ids import ProjectId, UserId, new_id
+from cattery.ids import DeletionId, ProjectId, UserId, new_id
 
 type Role = Literal["owner", "member"]
 
@@ -100,19 +100,23 @@ async def rename_project(session: AsyncSession, project_id: ProjectId, name: str
     await announce(session, "project", project_id, project_id)
 
 
-async def tombstone_project(session: AsyncSession, project_id: ProjectId) -> None:
+async def tombstone_project(
+    session: AsyncSession, project_id: ProjectId, *, deletion_id: DeletionId | None = None
+) -> None:
     """Begin the deletion of a project: it, its harnesses and sessions are invisible from now on.
 
     Raises:
         NotFoundError: somebody else's deletion came first.
     """
-    if not await _tombstone(session, ProjectRow.id == project_id):
+    if not await _tombstone(session, ProjectRow.id == project_id, deletion_id):
         raise NotFoundError("project")
 
 
-async def tombstone_projects_of(session: AsyncSession, user_id: UserId) -> None:
+async def tombstone_projects_of(
+    session: AsyncSession, user_id: UserId, *, deletion_id: DeletionId | None = None
+) -> None:
     """Begin the deletion of all projects that a user owns."""
-    await _tombstone(session, ProjectRow.owner_user_id == user_id)
+    await _tombstone(session, ProjectRow.owner_user_id == user_id, deletion_id)
 
 
 async def lock_project(session: AsyncSession, project_id: ProjectId) -> None:
@@ -236,26 +240,32 @@ def _select_members(
     )
 
 
-async def _tombstone(session: AsyncSession, which: ColumnElement[bool]) -> Sequence[UUID]:
-    """Mark projects, then their harnesses, then their sessions: the order in which rows lock."""
+async def _tombstone(
+    session: AsyncSession, which: ColumnElement[bool], deletion_id: DeletionId | None
+) -> Sequence[UUID]:
+    """Mark projects, then their harnesses, then their sessions: the order in which rows lock.
+
+    What an earlier deletion has marked stays that one's.
+    """
+    mark = {"deleting_at": func.now(), "deletion_id": deletion_id}
     project_ids = (
         await session.scalars(
             update(ProjectRow)
             .where(which, ProjectRow.deleting_at.is_(None))
-            .values(deleting_at=func.now())
+            .values(**mark)
             .returning(ProjectRow.id)
         )
     ).all()
     await session.execute(
         update(HarnessRow)
         .where(HarnessRow.project_id.in_(project_ids), HarnessRow.deleting_at.is_(None))
-        .values(deleting_at=func.now())
+        .values(**mark)
     )
     harnesses = select(HarnessRow.id).where(HarnessRow.project_id.in_(project_ids))
     await session.execute(
         update(SessionRow)
         .where(SessionRow.harness_id.in_(harnesses), SessionRow.deleting_at.is_(None))
-        .values(deleting_at=func.now())
+        .values(**mark)
         .execution_options(synchronize_session=False)
     )
     for project_id in project_ids:

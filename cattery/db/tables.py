@@ -27,7 +27,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from cattery.db.states import HarnessStatus, PromptStatus, SessionPhase, SessionStatus, stored
+from cattery.db.states import (
+    HarnessStatus,
+    PromptStatus,
+    SessionPhase,
+    SessionStatus,
+    stored,
+)
+from cattery.deletion_states import DeletionKind, DeletionPhase
 from cattery.jsontypes import Json, JsonObject
 
 NAMING = {
@@ -52,7 +59,54 @@ class Base(DeclarativeBase):
         SessionStatus: stored(SessionStatus),
         SessionPhase: stored(SessionPhase),
         PromptStatus: stored(PromptStatus),
+        DeletionKind: stored(DeletionKind),
+        DeletionPhase: stored(DeletionPhase),
     }
+
+
+def _marks(table: str) -> Index:
+    """Return the index by which the rows that a deletion marked are found."""
+    return Index(
+        f"ix_{table}_deletion_id",
+        "deletion_id",
+        postgresql_where=text("deletion_id IS NOT NULL"),
+    )
+
+
+class DeletionRow(Base):
+    """A deletion that somebody asked for: kept for ever, as the record of who deleted what.
+
+    No foreign keys: it outlives all that it names, and so it keeps their names. `hitches` has the
+    steps that keep failing, by the id of the workflow whose step it is; `forced` has those that an
+    operator had skipped, with the reason. The rows that it marked carry its id, so that to undo it
+    unmarks exactly those.
+    """
+
+    __tablename__ = "deletion"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[DeletionKind]
+    object_id: Mapped[UUID] = mapped_column(index=True)
+    label: Mapped[str]
+    project_id: Mapped[UUID | None]
+    owner_user_id: Mapped[UUID | None]
+    requested_by: Mapped[UUID | None]
+    requested_by_label: Mapped[str]
+    requested_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    due_at: Mapped[datetime]
+    phase: Mapped[DeletionPhase] = mapped_column(server_default=DeletionPhase.GRACE.value)
+    step: Mapped[str | None]
+    hitches: Mapped[JsonObject] = mapped_column(server_default=text("'{}'::jsonb"))
+    forced: Mapped[list[Json]] = mapped_column(server_default=text("'[]'::jsonb"))
+    heir_user_id: Mapped[UUID | None]
+    heir_label: Mapped[str | None]
+    committed_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    ended_by_label: Mapped[str | None]
+
+    __table_args__ = (
+        Index("ix_deletion_open", "due_at", postgresql_where=text("ended_at IS NULL")),
+    )
 
 
 class UserRow(Base):
@@ -67,6 +121,7 @@ class UserRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_login_at: Mapped[datetime | None]
     deleting_at: Mapped[datetime | None]
+    deletion_id: Mapped[UUID | None]
 
     __table_args__ = (
         Index(
@@ -75,6 +130,7 @@ class UserRow(Base):
             unique=True,
             postgresql_where=text("deleting_at IS NULL"),
         ),
+        _marks("app_user"),
     )
 
 
@@ -109,6 +165,9 @@ class ProjectRow(Base):
     name: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     deleting_at: Mapped[datetime | None]
+    deletion_id: Mapped[UUID | None]
+
+    __table_args__ = (_marks("project"),)
 
 
 class ProjectMemberRow(Base):
@@ -147,6 +206,7 @@ class HarnessRow(Base):
     env_vars: Mapped[JsonObject]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     deleting_at: Mapped[datetime | None]
+    deletion_id: Mapped[UUID | None]
     generation: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     status: Mapped[HarnessStatus] = mapped_column(server_default=HarnessStatus.IDLE.value)
     task_name: Mapped[str | None]
@@ -169,6 +229,7 @@ class HarnessRow(Base):
             "id",
             postgresql_where=text("status = 'ready' AND deleting_at IS NULL"),
         ),
+        _marks("harness"),
     )
 
 
@@ -276,6 +337,9 @@ class SessionRow(Base):
     last_seen_at: Mapped[datetime | None]
     stopped_at: Mapped[datetime | None]
     deleting_at: Mapped[datetime | None]
+    deletion_id: Mapped[UUID | None]
+
+    __table_args__ = (_marks("session"),)
 
 
 class PromptRow(Base):

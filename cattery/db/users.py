@@ -13,7 +13,7 @@ from cattery.db.feed import announce
 from cattery.db.projects import tombstone_projects_of
 from cattery.db.tables import AuthSessionRow, UserRow
 from cattery.errors import BadRequestError, ConflictError, ForbiddenError, NotFoundError
-from cattery.ids import AuthSessionId, UserId, new_id
+from cattery.ids import AuthSessionId, DeletionId, UserId, new_id
 
 FIRST_USER_LOCK = 0x636174746573
 """Key of the advisory lock under which the first user is made."""
@@ -188,8 +188,17 @@ async def update_user(
     return _record((await session.execute(select(*_RECORD).where(UserRow.id == user_id))).one())
 
 
-async def tombstone_user(session: AsyncSession, user_id: UserId, *, deleted_by: UserId) -> None:
+async def tombstone_user(
+    session: AsyncSession,
+    user_id: UserId,
+    *,
+    deleted_by: UserId,
+    deletion_id: DeletionId | None = None,
+    keeps_projects: bool = False,
+) -> None:
     """Begin the deletion of a user: from now on the user and all they own is invisible.
+
+    With `keeps_projects` what they own stays as it is.
 
     Raises:
         NotFoundError: there is no such user.
@@ -204,10 +213,13 @@ async def tombstone_user(session: AsyncSession, user_id: UserId, *, deleted_by: 
     _require_another_admin(admins, user_id)
     _require_still_admin(admins, deleted_by)
     await session.execute(
-        update(UserRow).where(UserRow.id == user_id).values(deleting_at=func.now())
+        update(UserRow)
+        .where(UserRow.id == user_id)
+        .values(deleting_at=func.now(), deletion_id=deletion_id)
     )
     await revoke_sign_ins(session, user_id)
-    await tombstone_projects_of(session, user_id)
+    if not keeps_projects:
+        await tombstone_projects_of(session, user_id, deletion_id=deletion_id)
     await announce(session, "user", user_id, None)
 
 

@@ -210,6 +210,14 @@ class SandboxRuntime(Protocol):
     async def delete_workspace(self, project_id: ProjectId) -> None:
         """Delete the project's workspace and all in it; nothing happens where there is none."""
 
+    async def list_belongings(
+        self, *, project_id: ProjectId | None = None, harness_id: HarnessId | None = None
+    ) -> Sequence[str]:
+        """Name, in words, everything that there is of a project or of a harness; nothing kept back.
+
+        What a harness keeps in its project's volume is the project's.
+        """
+
     async def watch(self, notice: Notice) -> None:
         """Tell of every sandbox that changes, as it changes, until cancelled.
 

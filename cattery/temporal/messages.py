@@ -7,10 +7,12 @@ gives new ones a default, so that histories of older releases still decode.
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from cattery.ids import HarnessId, ProjectId, PromptId, SessionId, UserId
+from cattery.deletion_states import DeletionKind
+from cattery.ids import DeletionId, HarnessId, ProjectId, PromptId, SessionId, UserId
 from cattery.temporal.failures import first_line
 
 HARNESS_SANDBOX = "harness-sandbox"
@@ -35,6 +37,10 @@ SUBMIT_PROMPT = "submit_prompt"
 OPEN_SESSION = "open"
 CLOSE_SESSION = "close"
 SANDBOX_NEWS = "sandbox_news"
+UNDO_DELETION = "undo"
+HURRY_DELETION = "delete_now"
+RETRY_DELETION = "retry_now"
+FORCE_DELETION = "force"
 ABORT_TURN = "abort"
 ANSWER_QUESTION = "answer"
 
@@ -303,6 +309,92 @@ class UserRef(_Message):
     """A user."""
 
     user_id: UserId
+
+
+class DeletionTarget(_Message):
+    """What a deletion workflow is about."""
+
+    kind: DeletionKind
+    object_id: UUID
+
+
+class DeletionFacts(_Message):
+    """How it stands with the deletion of an object, and how patient its workflow is.
+
+    `deletion_id` is that of the deletion that marked the object, which may be its project's or its
+    owner's; `is_own` says that it is about this very object. `wait_seconds` is what is left of the
+    grace; `None` past the point of no return.
+    """
+
+    is_due: bool
+    deletion_id: DeletionId | None = None
+    is_own: bool = False
+    wait_seconds: float | None = None
+    label: str = ""
+    tries: int = 5
+    pause_seconds: float = 60.0
+
+
+class DeletionRef(_Message):
+    """A deletion."""
+
+    deletion_id: DeletionId
+
+
+class DeletionStep(_Message):
+    """What a deletion does next."""
+
+    deletion_id: DeletionId
+    step: str
+
+
+class DeletionUndo(_Message):
+    """Asks for everything back. `by` is a name for the record."""
+
+    by: Sentence = "an operator"
+
+
+class DeletionForce(_Message):
+    """Has the step skipped that keeps failing. Both are kept in the record."""
+
+    reason: Sentence
+    by: Sentence = "an operator"
+
+
+class DeletionUndone(_Message):
+    """A deletion that is to be undone, and who wants it."""
+
+    deletion_id: DeletionId
+    by: Sentence
+
+
+class DeletionHitch(_Message):
+    """A step that keeps failing."""
+
+    deletion_id: DeletionId
+    step: str
+    reason: Sentence
+    since: datetime
+    attempts: int
+    next_try_at: datetime
+
+
+class DeletionForced(_Message):
+    """A step that an operator had skipped."""
+
+    deletion_id: DeletionId
+    step: str
+    reason: Sentence
+    by: Sentence
+    at: datetime
+
+
+class DeletionPart(_Message):
+    """Something to be done to an object on behalf of a deletion; `None`: of none with a row."""
+
+    target: DeletionTarget
+    deletion_id: DeletionId | None = None
+    is_own: bool = False
 
 
 class HarnessList(_Message):

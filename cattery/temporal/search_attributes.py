@@ -13,6 +13,9 @@ HARNESS = SearchAttributeKey.for_keyword("CatteryHarnessId")
 SESSION = SearchAttributeKey.for_keyword("CatterySessionId")
 PHASE = SearchAttributeKey.for_keyword("CatteryPhase")
 
+OF_KIND = {"harness": HARNESS, "project": PROJECT, "user": USER}
+"""Which attribute names the object that a deletion is about."""
+
 SEARCH_ATTRIBUTES: Mapping[str, str] = {
     key.name: "Keyword" for key in (PROJECT, USER, HARNESS, SESSION, PHASE)
 }

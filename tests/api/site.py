@@ -19,6 +19,7 @@ from cattery.auth.passwords import Passwords
 from cattery.auth.tokens import TokenClaims, TokenSigner
 from cattery.clock import utc_now
 from cattery.db import users
+from cattery.db.deletions import DeletionRecord
 from cattery.db.engine import Database
 from cattery.errors import NotFoundError, UnavailableError
 from cattery.events.model import Answer
@@ -72,6 +73,22 @@ class RecordedLifecycles(Lifecycles):
     @override
     async def delete_user(self, user_id: UserId) -> None:
         self._note("delete_user", str(user_id))
+
+    @override
+    async def undo_deletion(self, deletion: DeletionRecord, by: str) -> None:
+        self._note("undo_deletion", str(deletion.deletion_id), by)
+
+    @override
+    async def hurry_deletion(self, deletion: DeletionRecord) -> None:
+        self._note("hurry_deletion", str(deletion.deletion_id))
+
+    @override
+    async def retry_deletion(self, deletion: DeletionRecord) -> None:
+        self._note("retry_deletion", str(deletion.deletion_id))
+
+    @override
+    async def force_deletion(self, deletion: DeletionRecord, by: str, reason: str) -> None:
+        self._note("force_deletion", str(deletion.deletion_id), by, reason)
 
     @override
     async def open_session(self, session_id: SessionId) -> None:

@@ -51,6 +51,11 @@ def owners(method: str, path: str, **options: object) -> Row:
     return Row(method, path, (401, 404, 403, "ok", 404), **options)  # type: ignore[arg-type]
 
 
+def owners_and_admins(method: str, path: str, **options: object) -> Row:
+    return Row(method, path, (401, 404, 404, "ok", "ok"), **options)  # type: ignore[arg-type]
+
+
+DELETION = "/deletions/{deletion_id}"
 HEAD = "/projects/{project_id}"
 FILES = HEAD + "/files"
 SESSION = "/sessions/{session_id}"
@@ -141,6 +146,12 @@ ROWS = [
     signed_in("POST", "/skills/mkdir", query="path=/&name=skill-{fresh}"),
     signed_in("GET", "/models"),
     signed_in("GET", "/site"),
+    signed_in("GET", "/deletions"),
+    owners_and_admins("GET", DELETION),
+    owners_and_admins("POST", f"{DELETION}/undo"),
+    owners_and_admins("POST", f"{DELETION}/delete-now"),
+    Row("POST", f"{DELETION}/retry", (401, 404, 404, 409, 409), note="409: it is not stuck"),
+    Row("POST", f"{DELETION}/force", (401, 403, 403, 403, 409), body={"reason": "I say so."}),
 ]
 OUTSIDE = [
     anybody("GET", "/healthz"),
@@ -173,6 +184,9 @@ async def world(site: Site) -> World:
     session = await owner.make_session(harness)
     prompts = f"/sessions/{session['session_id']}/prompts"
     turn = (await owner.post(prompts, {"text": "Hi"})).json()
+    doomed = await owner.make_project("Doomed")
+    await owner.delete(f"/projects/{doomed['project_id']}")
+    (deletion,) = (await owner.get("/deletions")).json()
     site.lifecycles.open_questions.add("que_1")
     upload = f"/projects/{project['project_id']}/files/upload"
     await owner.call("POST", upload, params={"path": "/"}, files={"file": ("a.txt", b"text")})
@@ -189,6 +203,7 @@ async def world(site: Site) -> World:
             "session_id": str(session["session_id"]),
             "turn_id": turn["turn_id"],
             "user_id": third.user_id,
+            "deletion_id": deletion["deletion_id"],
             "path:path": "a.txt",
         },
     )

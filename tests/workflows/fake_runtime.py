@@ -54,6 +54,8 @@ class FakeRuntime:
     refusals: list[str] = field(default_factory=list)
     holds: list[str] = field(default_factory=list)
     listed: list[Observation] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    """What is said to be there of everything, beside what is."""
     ended: list[HarnessId] = field(default_factory=list)
     """Every sandbox that was stopped or removed, once a call."""
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -171,6 +173,13 @@ class FakeRuntime:
 
     async def delete_workspace(self, project_id: ProjectId) -> None:
         await self.inner.delete_workspace(project_id)
+
+    async def list_belongings(
+        self, *, project_id: ProjectId | None = None, harness_id: HarnessId | None = None
+    ) -> Sequence[str]:
+        """Name what there is, beside what is said to be left."""
+        there = await self.inner.list_belongings(project_id=project_id, harness_id=harness_id)
+        return [*there, *self.left]
 
     async def watch(self, notice: Notice) -> None:
         """Tell of every sandbox that there is, then of each that changes, until cancelled."""

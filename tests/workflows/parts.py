@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import func, select
 from temporalio.client import Client
 
+from activities.deletion_course import DeletionPatience
 from activities.idle import NEVER
 from activities.lost_work import AT_ONCE
 from activities.sweep import SweepActivities
@@ -22,7 +23,7 @@ from cattery.db import harnesses, projects, prompts, sessions, users
 from cattery.db.engine import Database, connect
 from cattery.db.event_log import read_events
 from cattery.db.states import HarnessStatus, SessionStatus
-from cattery.db.tables import Base
+from cattery.db.tables import Base, DeletionRow
 from cattery.events.history import fold_history
 from cattery.events.model import EventType, LoggedEvent
 from cattery.harnesses.port import HarnessType, Launch, LaunchInput
@@ -178,6 +179,7 @@ async def worker_on(
     settings: WorkerSettings | None = None,
     *,
     idle_timeout: timedelta = NEVER,
+    deletion_patience: DeletionPatience | None = None,
 ) -> AsyncIterator[None]:
     """A worker in this process."""
     parts = WorkerParts(
@@ -187,6 +189,7 @@ async def worker_on(
         platform.registry,
         NOBODY_LISTENS,
         idle_timeout=idle_timeout,
+        deletion_patience=deletion_patience or DeletionPatience(),
     )
     async with running_workers(parts, settings or WorkerSettings()):
         yield
@@ -302,10 +305,15 @@ async def assert_nothing_left(
     harnesses: Sequence[HarnessId] = (),
     sessions: Sequence[SessionId] = (),
 ) -> None:
-    """Look for objects in every row of every table, in every path and in every process."""
+    """Look for objects in every row of every table, in every path and in every process.
+
+    The record of who deleted what is kept on purpose.
+    """
     ids = [str(one) for one in (*users, *projects, *harnesses, *sessions)]
     async with platform.database.read() as rows:
         for table in Base.metadata.sorted_tables:
+            if table.name == DeletionRow.__tablename__:
+                continue
             for row in await rows.execute(select(table)):
                 written = " ".join(str(value) for value in row)
                 assert not [one for one in ids if one in written], f"{table.name}: {written}"

@@ -33,12 +33,14 @@ from cattery.sandboxes.kubernetes.launching import (
 from cattery.sandboxes.kubernetes.leases import Leases
 from cattery.sandboxes.kubernetes.placement import Placement, Wanted
 from cattery.sandboxes.kubernetes.probing import probe_file_manager, probe_harness
+from cattery.sandboxes.kubernetes.reading import as_object, as_text
 from cattery.sandboxes.kubernetes.state import ClusterState
 from cattery.sandboxes.kubernetes.views import SandboxView, parse_sandbox
 from cattery.sandboxes.kubernetes.watching_sandboxes import tell_changes
 from cattery.sandboxes.names import (
     COMPONENT_LABEL,
     HARNESS_LABEL,
+    PROJECT_LABEL,
     SKILL_MANAGER,
     Component,
     harness_of,
@@ -212,6 +214,30 @@ class KubernetesRuntime:
         """Delete the project's claim and wait until it is gone."""
         await self._ready()
         await self._claims.delete_workspace(project_id)
+
+    async def list_belongings(
+        self, *, project_id: ProjectId | None = None, harness_id: HarnessId | None = None
+    ) -> Sequence[str]:
+        """Name the objects with the label of a project or of a harness, in the cluster itself.
+
+        Secrets are not among them: a worker may not read them. Each belongs to its Sandbox, and
+        goes with it.
+        """
+        await self._ready()
+        selectors = [
+            f"{name}={value}"
+            for name, value in ((PROJECT_LABEL, project_id), (HARNESS_LABEL, harness_id))
+            if value is not None
+        ]
+        found: list[str] = []
+        for kind in (Kind.SANDBOX, Kind.POD, Kind.CLAIM):
+            for selector in selectors:
+                listed = await self._api.list(kind, labels=selector)
+                names = (
+                    as_text(as_object(raw.get("metadata")).get("name")) for raw in listed.items
+                )
+                found += [f"{kind.noun} {name}" for name in names]
+        return found
 
     async def ensure_file_manager(self, spec: FileManagerSpec, report: Report) -> str:
         """Have a file manager that answers; returns its base URL.

@@ -29,7 +29,7 @@ from cattery.sandboxes.port import (
     SandboxSpec,
     SandboxState,
 )
-from cattery.sandboxes.supervisor.processes import boot_id
+from cattery.sandboxes.supervisor.processes import boot_id, find_marked, find_marked_of
 from cattery.sandboxes.supervisor.record import Ending, RecordState, SandboxRecord
 from cattery.settings import SandboxSettings
 
@@ -146,6 +146,12 @@ class LocalRuntime:
         """Delete the project's workspace; nothing happens where there is none."""
         await asyncio.to_thread(delete_tree, self._layout.project(project_id))
 
+    async def list_belongings(
+        self, *, project_id: ProjectId | None = None, harness_id: HarnessId | None = None
+    ) -> Sequence[str]:
+        """Name the processes and the folders that there are of a project or of a harness."""
+        return await asyncio.to_thread(self._list_belongings, project_id, harness_id)
+
     def workspace_files(self, project_id: ProjectId) -> FileTree:
         """Give access to the files of a project's workspace."""
         workspace = self._layout.workspace(project_id)
@@ -167,6 +173,22 @@ class LocalRuntime:
     def _is_confined(self) -> bool:
         """Whether sandboxes are confined, also seen from where none can run."""
         return not self._settings.allow_unconfined or self._confinement.bwrap is not None
+
+    def _list_belongings(
+        self, project_id: ProjectId | None, harness_id: HarnessId | None
+    ) -> Sequence[str]:
+        running: list[int] = []
+        folders: list[Path] = []
+        if harness_id is not None:
+            running += find_marked(f"{harness_id}:")
+            folders.append(self._layout.sandbox(harness_id))
+        if project_id is not None:
+            running += find_marked_of(project_id)
+            folders.append(self._layout.project(project_id))
+        return [
+            *(f"process {pid}" for pid in running),
+            *(f"folder {folder}" for folder in folders if folder.exists()),
+        ]
 
     def _describe_isolation(self) -> Isolation:
         return self._confinement.describe()

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from uuid import UUID
 
 MARK = "CATTERY_SANDBOX"
 """Environment variable of every process in a sandbox: `<harness id>:<generation>`."""
@@ -60,11 +61,22 @@ def find_descendants(root: int) -> list[int]:
 
 def find_marked(mark: str) -> list[int]:
     """List the living processes whose environment carries a mark, or begins with it."""
-    wanted = b"\0" + f"{MARK}={mark}".encode()
+    return _find_with(f"{MARK}={mark}")
+
+
+def find_marked_of(project_id: UUID) -> list[int]:
+    """List the living processes in sandboxes whose environment names a project."""
+    return _find_with(f"{MARK}=", f"PROJECT_ID={project_id}\0")
+
+
+def _find_with(*beginnings: str) -> list[int]:
+    """List the living processes that have a variable with each of these beginnings."""
+    wanted = [f"\0{one}".encode() for one in beginnings]
     found = []
     for pid in _all_pids():
         with contextlib.suppress(OSError):
-            if wanted in b"\0" + (_PROC / str(pid) / "environ").read_bytes():
+            environment = b"\0" + (_PROC / str(pid) / "environ").read_bytes() + b"\0"
+            if all(one in environment for one in wanted):
                 found.append(pid)
     return [pid for pid in found if start_ticks(pid) is not None]
 
