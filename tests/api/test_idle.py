@@ -18,7 +18,10 @@ async def run_sql(site: Site, statement: str) -> None:
         await session.execute(text(statement))
 
 
-async def told(person: Person, harness: JsonObject, query: str = "") -> list[tuple[str, str | None, str | None]]:
+type Line = tuple[str, str | None, str | None]
+
+
+async def told(person: Person, harness: JsonObject, query: str = "") -> list[Line]:
     """What the timeline says, the newest first."""
     answer = await person.get(f"/harnesses/{harness['harness_id']}/timeline{query}")
     assert answer.status_code == 200, answer.text

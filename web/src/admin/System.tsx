@@ -4,15 +4,18 @@ import { useDocumentTitle } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { Ban, CircleCheck, ShieldOff } from 'lucide-react'
 import { queries } from '../api/queries'
+import type { Savings } from '../api/types'
 import { Loaded } from '../ui/Loaded'
 import { Notice } from '../ui/Notice'
 import { Panel } from '../ui/Page'
+import { lasting } from '../ui/time'
 import { AdminPage } from './AdminPage'
 import css from './admin.module.css'
 import ui from '../ui/ui.module.css'
 
 export function System() {
   const site = useQuery(queries.site())
+  const { data: savings } = useQuery(queries.savings())
   useDocumentTitle('System · Cattery')
   return (
     <AdminPage>
@@ -64,9 +67,26 @@ export function System() {
                 </dd>
               </dl>
             </Panel>
+            {savings && <IdleSandboxes savings={savings} />}
           </Stack>
         )}
       </Loaded>
     </AdminPage>
+  )
+}
+
+function IdleSandboxes({ savings }: { savings: Savings }) {
+  const { idle_timeout_seconds: timeout, sleeping, slept_seconds: slept } = savings
+  return (
+    <Panel title="Idle sandboxes">
+      <dl className={ui.facts}>
+        <dt>Suspended after</dt>
+        <dd>{timeout > 0 ? `${lasting(timeout)} without use, unless a harness says otherwise` : 'never, unless a harness says otherwise'}</dd>
+        <dt>Suspended now</dt>
+        <dd>{sleeping}</dd>
+        <dt>Saved so far</dt>
+        <dd data-testid="saved">{slept > 0 ? `${lasting(slept)} of running sandboxes` : 'nothing yet'}</dd>
+      </dl>
+    </Panel>
   )
 }

@@ -26,6 +26,13 @@ export const createHarness = (project_id: string, body: NewHarness) =>
   take(api.POST(`${V1}/projects/{project_id}/harnesses`, { params: { path: { project_id } }, body }))
 export const renameHarness = (harness_id: string, harness_name: string) =>
   take(api.PATCH(`${V1}/harnesses/{harness_id}`, { params: { path: { harness_id } }, body: { harness_name } }))
+/** `null`: as the site says; 0 is never. */
+export const setIdleTimeout = (harness_id: string, idle_timeout_seconds: number | null) =>
+  take(api.PATCH(`${V1}/harnesses/{harness_id}`, { params: { path: { harness_id } }, body: { idle_timeout_seconds } }))
+export const keepAwake = (harness_id: string, minutes: number) =>
+  take(api.POST(`${V1}/harnesses/{harness_id}/lease`, { params: { path: { harness_id } }, body: { minutes } }))
+export const letSleep = (harness_id: string) =>
+  take(api.DELETE(`${V1}/harnesses/{harness_id}/lease`, { params: { path: { harness_id } } }))
 export const deleteHarness = (harness_id: string) =>
   take(api.DELETE(`${V1}/harnesses/{harness_id}`, { params: { path: { harness_id } } }))
 export const startSandbox = (harness_id: string) =>

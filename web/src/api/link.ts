@@ -27,7 +27,7 @@ export function refresh({ kind, id, project_id: projectId }: FeedItem) {
   if (kind === 'lost') {
     stale()
   } else if (kind === 'harness') {
-    stale('harness', ...(id ? [id] : []))
+    for (const what of ['harness', 'timeline']) stale(what, ...(id ? [id] : []))
     if (projectId) stale('harnesses', projectId)
   } else if (kind === 'session') {
     stale('session', ...(id ? [id] : []))

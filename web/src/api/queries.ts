@@ -1,5 +1,5 @@
 /** Every read, as query options with one key per object. `link.ts` invalidates by these keys. */
-import { queryOptions } from '@tanstack/react-query'
+import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query'
 import { api, take } from './client'
 import { patient } from './patience'
 import type { Harness } from './types'
@@ -12,6 +12,7 @@ const WAITING_POLL_MS = 10_000
 const MINUTE_MS = 60_000
 /** The agent writes files without telling: a list is asked again soon. */
 const FILES_STALE_MS = 2_000
+const TIMELINE_PAGE = 20
 
 export const queries = {
   me: () =>
@@ -68,6 +69,22 @@ export const queries = {
       queryFn: ({ signal }) => take(api.GET(`${V1}/harnesses/{harness_id}`, { params: { path: { harness_id } }, signal })),
       refetchInterval: ({ state }) => pollFor(state.data ? [state.data] : []),
     }),
+  /** A page at a time, the newest first. */
+  timeline: (harness_id: string) =>
+    infiniteQueryOptions({
+      queryKey: ['timeline', harness_id],
+      queryFn: ({ pageParam, signal }) =>
+        take(
+          api.GET(`${V1}/harnesses/{harness_id}/timeline`, {
+            params: { path: { harness_id }, query: { before: pageParam, limit: TIMELINE_PAGE } },
+            signal,
+          }),
+        ),
+      initialPageParam: null as number | null,
+      getNextPageParam: ({ before }) => before,
+    }),
+  savings: () =>
+    queryOptions({ queryKey: ['savings'], queryFn: ({ signal }) => take(api.GET(`${V1}/admin/savings`, { signal })) }),
   harnessLog: (harness_id: string, lines: number) =>
     queryOptions({
       queryKey: ['harness-log', harness_id, lines],

@@ -56,6 +56,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/savings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Savings
+         * @description Tell what suspending idle sandboxes has saved.
+         */
+        get: operations["read_savings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/users": {
         parameters: {
             query?: never;
@@ -206,10 +226,34 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Rename Harness
-         * @description Give a harness another name.
+         * Update Harness
+         * @description Give a harness another name, or say when its sandbox is suspended.
          */
-        patch: operations["rename_harness"];
+        patch: operations["update_harness"];
+        trace?: never;
+    };
+    "/api/v1/harnesses/{harness_id}/lease": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep Awake
+         * @description Keep the sandbox awake for so long from now on, though nobody uses it.
+         */
+        post: operations["keep_awake"];
+        /**
+         * Let Sleep
+         * @description Let the sandbox be suspended as usual again.
+         */
+        delete: operations["let_sleep"];
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/harnesses/{harness_id}/log": {
@@ -274,6 +318,26 @@ export interface paths {
          * @description Open a session; the harness's sandbox starts if it does not run.
          */
         post: operations["create_session"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/harnesses/{harness_id}/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Timeline
+         * @description Tell what happened to the harness and who did it, the newest first.
+         */
+        get: operations["read_timeline"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1210,6 +1274,11 @@ export interface components {
              */
             access_role: "owner" | "member";
             /**
+             * Awake Until
+             * @description Until when somebody keeps it awake.
+             */
+            awake_until: string | null;
+            /**
              * Created At
              * Format: date-time
              */
@@ -1235,6 +1304,11 @@ export interface components {
             harness_id: string;
             /** Harness Name */
             harness_name: string | null;
+            /**
+             * Idle Timeout Seconds
+             * @description Seconds without use after which it is suspended; 0 is never, null as the site.
+             */
+            idle_timeout_seconds: number | null;
             /** Model */
             model: string;
             /** Owner Username */
@@ -1264,6 +1338,16 @@ export interface components {
              */
             steps: components["schemas"]["ProvisioningStep"][];
             /**
+             * Stopped Reason
+             * @description Why it was stopped without a person's wish: `idle`, `lease`. It stands until the sandbox is ready again, so one that starts with a reason is being woken.
+             */
+            stopped_reason: string | null;
+            /**
+             * Suspended At
+             * @description Since when it sleeps; null otherwise.
+             */
+            suspended_at: string | null;
+            /**
              * Task Name
              * @description The sandbox's name in its runtime.
              */
@@ -1271,6 +1355,12 @@ export interface components {
             transport_kind: components["schemas"]["TransportKind"];
             /** Type */
             type: string;
+            /**
+             * Used At
+             * Format: date-time
+             * @description When it was used last, as far as nothing uses it now.
+             */
+            used_at: string;
             /**
              * Waiting
              * @description What it waits for that is no failure, such as quota; null otherwise.
@@ -1288,6 +1378,8 @@ export interface components {
             } | null;
             /** Harness Name */
             harness_name?: string | null;
+            /** Idle Timeout Seconds */
+            idle_timeout_seconds?: number | null;
             /** Model */
             model: string;
             /**
@@ -1373,11 +1465,16 @@ export interface components {
         };
         /**
          * HarnessUpdate
-         * @description A harness's new name.
+         * @description A harness's new name, or when its sandbox is suspended, or both.
          */
         HarnessUpdate: {
-            /** Harness Name */
-            harness_name: string;
+            /**
+             * Harness Name
+             * @description Left out only where the time-out is given; never null.
+             */
+            harness_name?: string | null;
+            /** Idle Timeout Seconds */
+            idle_timeout_seconds?: number | null;
         };
         /**
          * HistoryMessage
@@ -1421,6 +1518,14 @@ export interface components {
         } | null;
         JsonObject: {
             [key: string]: components["schemas"]["Json"];
+        };
+        /**
+         * Lease
+         * @description How long a sandbox is kept awake, from now on.
+         */
+        Lease: {
+            /** Minutes */
+            minutes: number;
         };
         /**
          * LoggedEvent
@@ -1955,6 +2060,18 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * Savings
+         * @description What suspending idle sandboxes has saved: how many sleep now, and how long all have slept.
+         */
+        Savings: {
+            /** Idle Timeout Seconds */
+            idle_timeout_seconds: number;
+            /** Sleeping */
+            sleeping: number;
+            /** Slept Seconds */
+            slept_seconds: number;
+        };
+        /**
          * Session
          * @description A conversation with a harness.
          */
@@ -2075,6 +2192,11 @@ export interface components {
             demo_model: boolean;
             /** Harness Types */
             harness_types: components["schemas"]["HarnessTypeOffer"][];
+            /**
+             * Idle Timeout Seconds
+             * @description Seconds without use after which a sandbox is suspended, where its harness does not say; 0 is never.
+             */
+            idle_timeout_seconds: number;
             isolation: components["schemas"]["Isolation"];
             /** Temporal Ui Url */
             temporal_ui_url: string | null;
@@ -2118,6 +2240,40 @@ export interface components {
             text: string;
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * Timeline
+         * @description A page of what happened to a harness, the newest first.
+         */
+        Timeline: {
+            /**
+             * Before
+             * @description Asks for the next page; null on the last.
+             */
+            before: number | null;
+            /** Entries */
+            entries: components["schemas"]["TimelineEntry"][];
+        };
+        /**
+         * TimelineEntry
+         * @description Something that happened to a harness. `kind` grows: show those that are unknown as they are.
+         *
+         *     `by` is a username, null where the platform acted by itself.
+         */
+        TimelineEntry: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** By */
+            by: string | null;
+            /** Detail */
+            detail: string | null;
+            /** Entry Id */
+            entry_id: number;
+            /** Kind */
+            kind: string;
         };
         /**
          * TitleData
@@ -2686,6 +2842,44 @@ export interface operations {
             };
         };
     };
+    read_savings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Savings"];
+                };
+            };
+            /** @description Not signed in, or the sign-in has ended. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description You may see this but not do it. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     list_users: {
         parameters: {
             query?: never;
@@ -3190,7 +3384,7 @@ export interface operations {
             };
         };
     };
-    rename_harness: {
+    update_harness: {
         parameters: {
             query?: never;
             header?: never;
@@ -3234,6 +3428,104 @@ export interface operations {
             };
             /** @description You may see this but not do it. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or you may not see it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    keep_awake: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                harness_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Lease"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is wrong; `message` names the field. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not signed in, or the sign-in has ended. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or you may not see it. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    let_sleep: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                harness_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is wrong; `message` names the field. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not signed in, or the sign-in has ended. */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3528,6 +3820,59 @@ export interface operations {
             };
             /** @description The request does not fit the object's present state. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    read_timeline: {
+        parameters: {
+            query?: {
+                /** @description Of the page before; the newest without it. */
+                before?: number | null;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                harness_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Timeline"];
+                };
+            };
+            /** @description The request is wrong; `message` names the field. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not signed in, or the sign-in has ended. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such object, or you may not see it. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

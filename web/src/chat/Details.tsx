@@ -5,7 +5,7 @@ import { Link } from '@tanstack/react-router'
 import { useContext, useSyncExternalStore } from 'react'
 import { queries } from '../api/queries'
 import type { Session } from '../api/types'
-import { dotOf, failureOf, healedFrom } from '../harness/sandbox'
+import { dotOf, failureOf, healedFrom, restReason } from '../harness/sandbox'
 import { SandboxSteps } from '../harness/SandboxSteps'
 import { harnessName } from '../shell/names'
 import { StatusDot, stateWord } from '../ui/StatusDot'
@@ -79,6 +79,7 @@ function Sandbox({ session, project }: { session: Session; project: string }) {
         </p>
         {dot === 'failed' && <p className={css.failure}>{failureOf(harness.failure).sentence}</p>}
         {dot === 'waiting' && <p className={css.why}>{harness.waiting}</p>}
+        {dot === 'suspended' && <p className={css.why}>{restReason(harness)} A prompt wakes it up.</p>}
         {dot === 'healing' && <p className={css.why}>{healedFrom(harness)?.reason}</p>}
         <SandboxSteps harness={harness} />
       </section>

@@ -6,17 +6,17 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { queries } from '../api/queries'
 import { violations } from '../app/test-axe'
 import type { Harness, Session } from '../api/types'
-import { crashed, CRASH_LOG, EVICTED, harness, healing, NOW, pulling, waitingForQuota } from '../harness/testHarness'
+import { crashed, CRASH_LOG, EVICTED, harness, healing, NOW, pulling, suspended, waitingForQuota, waking } from '../harness/testHarness'
 import { SessionState } from './SessionState'
 
-const session = (of: Harness): Session => ({
+const session = (of: Harness, working = false): Session => ({
   session_id: '8d1b3c1e-8a5f-4f6b-8d55-0b9a4e8c2f10',
   harness_id: of.harness_id,
   title: 'Tidy up',
   status: 'ready',
   phase: null,
   failure: null,
-  working: false,
+  working,
   created_at: of.created_at,
   last_seen_at: null,
   last_seq: 0,
@@ -24,13 +24,13 @@ const session = (of: Harness): Session => ({
   stopped_at: null,
 })
 
-async function show(shown: Harness) {
+async function show(shown: Harness, working = false) {
   const client = new QueryClient({ defaultOptions: { queries: { staleTime: Infinity } } })
   client.setQueryData(queries.harness(shown.harness_id).queryKey, shown)
   const rootRoute = createRootRoute({
     component: () => (
       <main>
-        <SessionState session={session(shown)} project={shown.project_id} />
+        <SessionState session={session(shown, working)} project={shown.project_id} />
       </main>
     ),
   })
@@ -75,6 +75,20 @@ describe('over the composer', () => {
     expect(container).not.toHaveTextContent(CRASH_LOG.slice(0, 20))
     expect(screen.getByRole('button', { name: 'Retry' })).toBeEnabled()
     expect(await violations(container)).toEqual([])
+  })
+
+  it('stands that it is suspended, and that a prompt wakes it', async () => {
+    const { container } = await show(suspended())
+    expect(container).toHaveTextContent('The sandbox is suspended. Nobody used it. The next prompt wakes it up.')
+    expect(await violations(container)).toEqual([])
+  })
+
+  it('stands that it wakes, from the prompt on', async () => {
+    const asleep = await show(suspended(), true)
+    expect(asleep.container).toHaveTextContent('Your prompt wakes it up.')
+    asleep.unmount()
+    await show(waking(), true)
+    expect(screen.getByText('The sandbox wakes up: finding a node…')).toBeVisible()
   })
 
   it('stands nothing to see while all is well, and one live region in every state', async () => {

@@ -2,12 +2,12 @@
 import { Button, Loader, VisuallyHidden } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import { CircleAlert, HeartPulse, Hourglass } from 'lucide-react'
+import { CircleAlert, HeartPulse, Hourglass, Moon } from 'lucide-react'
 import type { ReactNode } from 'react'
 import { queries } from '../api/queries'
 import type { Harness, Session } from '../api/types'
 import { startHarness } from '../harness/harnesses'
-import { announcementOf, dotOf, failureOf, healedFrom, outlookOf } from '../harness/sandbox'
+import { announcementOf, dotOf, failureOf, healedFrom, isWaking, outlookOf, restReason } from '../harness/sandbox'
 import { StopButton } from '../harness/SandboxNotices'
 import { useNewSession } from '../harness/sessions'
 import { stepUnderWay } from '../harness/steps'
@@ -28,12 +28,12 @@ export function SessionState({ session, project }: { session: Session; project: 
       <VisuallyHidden role="status" data-testid="sandbox-announcer">
         {announcementOf(harness)}
       </VisuallyHidden>
-      <SandboxState harness={harness} project={project} />
+      <SandboxState harness={harness} project={project} working={session.working} />
     </>
   )
 }
 
-function SandboxState({ harness, project }: Props) {
+function SandboxState({ harness, project, working }: Props & { working: boolean }) {
   switch (dotOf(harness)) {
     case 'failed':
       return <FailedSandbox harness={harness} project={project} />
@@ -41,7 +41,10 @@ function SandboxState({ harness, project }: Props) {
       return <WaitingSandbox harness={harness} project={project} />
     case 'healing':
       return <HealingSandbox harness={harness} project={project} />
+    case 'suspended':
+      return <SuspendedSandbox harness={harness} working={working} />
     case 'starting':
+    case 'waking':
       return <StartingSandbox harness={harness} />
     default:
       return null
@@ -53,7 +56,21 @@ function StartingSandbox({ harness }: { harness: Harness }) {
   return (
     <div className={css.state}>
       <Loader size={13} aria-hidden />
-      <span>The sandbox is starting{step && `: ${step}`}…</span>
+      <span>
+        {isWaking(harness) ? 'The sandbox wakes up' : 'The sandbox is starting'}
+        {step && `: ${step}`}…
+      </span>
+    </div>
+  )
+}
+
+function SuspendedSandbox({ harness, working }: { harness: Harness; working: boolean }) {
+  return (
+    <div className={css.stateCalm}>
+      <Moon size={15} aria-hidden />
+      <span>
+        <b>The sandbox is suspended.</b> <i>{working ? 'Your prompt wakes it up.' : `${restReason(harness)} The next prompt wakes it up.`}</i>
+      </span>
     </div>
   )
 }

@@ -18,11 +18,13 @@ import { announcementOf, dotOf } from './sandbox'
 import { SandboxEvents } from './SandboxEvents'
 import { SandboxFailure } from './SandboxFailure'
 import { SandboxLog } from './SandboxLog'
-import { HealingNotice, Recoveries, StopButton, WaitingNotice } from './SandboxNotices'
+import { Rest } from './Rest'
+import { HealingNotice, Recoveries, StopButton, SuspendedNotice, WaitingNotice } from './SandboxNotices'
 import { SandboxSteps } from './SandboxSteps'
 import { SessionList } from './SessionList'
 import { useNewSession } from './sessions'
 import { wholeStart } from './steps'
+import { Timeline } from './Timeline'
 import css from './harness.module.css'
 
 export function HarnessPage() {
@@ -57,6 +59,7 @@ function Content({ harness }: { harness: Harness }) {
       </VisuallyHidden>
       <div className={css.notices}>
         {dot === 'waiting' && <WaitingNotice harness={harness} />}
+        <SuspendedNotice harness={harness} />
         <HealingNotice harness={harness} />
         {dot === 'failed' && <SandboxFailure harness={harness} />}
       </div>
@@ -70,6 +73,7 @@ function Content({ harness }: { harness: Harness }) {
             <SandboxPanel harness={harness} />
           </div>
           <HarnessFacts harness={harness} />
+          <Timeline harnessId={harness.harness_id} />
         </div>
       </div>
     </Page>
@@ -83,6 +87,7 @@ function SandboxPanel({ harness }: { harness: Harness }) {
     <Panel title="Sandbox" actions={whole && <span className={css.whole}>answered after {span(whole.from, whole.to)}</span>}>
       <SandboxSteps harness={harness} />
       <Recoveries harness={harness} />
+      <Rest harness={harness} />
       {/* A failed one's stand with the failure. */}
       {!failed && harness.runtime_events.length > 0 && (
         <div className={css.said}>

@@ -1,6 +1,6 @@
 /** Calm words on a harness's page: what its sandbox waits for, that it is being healed, that it was. */
 import { Button } from '@mantine/core'
-import { HeartPulse, Hourglass, Square } from 'lucide-react'
+import { HeartPulse, Hourglass, Moon, Square } from 'lucide-react'
 import type { Harness } from '../api/types'
 import { TimeAgo } from '../ui/Ago'
 import { Fold } from '../ui/Fold'
@@ -8,7 +8,7 @@ import { Notice } from '../ui/Notice'
 import { elapsed, timeOfDay } from '../ui/time'
 import { useNow } from '../ui/useNow'
 import { stopHarness } from './harnesses'
-import { dotOf, healedFrom, outlookOf, waitingSince } from './sandbox'
+import { dotOf, healedFrom, outlookOf, restReason, waitingSince } from './sandbox'
 import css from './harness.module.css'
 
 const TICK_MS = 10_000
@@ -28,6 +28,18 @@ export function WaitingNotice({ harness }: { harness: Harness }) {
       <div className={css.noticeFoot}>
         {since && <Since at={since} />}
         {outlookOf(harness)}
+      </div>
+    </Notice>
+  )
+}
+
+export function SuspendedNotice({ harness }: { harness: Harness }) {
+  if (dotOf(harness) !== 'suspended' || !harness.suspended_at) return null
+  return (
+    <Notice kind="calm" icon={Moon} title="The sandbox is suspended">
+      {restReason(harness)} Files and conversations are kept; a prompt, a terminal or Start wakes it up.
+      <div className={css.noticeFoot}>
+        It was suspended <TimeAgo at={harness.suspended_at} />.
       </div>
     </Notice>
   )

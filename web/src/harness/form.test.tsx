@@ -44,6 +44,7 @@ const SITE: Site = {
   demo_hint: null,
   isolation: { confined: true, summary: 'walls' },
   temporal_ui_url: null,
+  idle_timeout_seconds: 1_800,
   harness_types: TYPES,
 }
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { announcementOf, dotOf, failureOf, healedFrom, outlookOf, waitingSince, whyOf } from './sandbox'
 import { shownSteps, stepUnderWay, wholeStart } from './steps'
-import { before, crashed, CRASH_LOG, EVICTED, harness, healing, imageMissing, NOW, pulling, step, waitingForQuota } from './testHarness'
+import { before, crashed, CRASH_LOG, EVICTED, harness, healing, imageMissing, NOW, pulling, step, suspended, waitingForQuota, waking } from './testHarness'
 
 beforeEach(() => void vi.useFakeTimers({ now: NOW }))
 afterEach(() => void vi.useRealTimers())
@@ -88,6 +88,20 @@ describe('the state of a sandbox', () => {
   it('is healing while the start after a loss goes on', () => {
     expect([dotOf(healing()), whyOf(healing())]).toEqual(['healing', EVICTED])
     expect(dotOf({ ...healing(), sandbox_status: 'ready' })).toBe('ready')
+  })
+
+  it('is suspended, not stopped, where nobody used it, and says why', () => {
+    expect([dotOf(suspended()), whyOf(suspended())]).toEqual(['suspended', 'Nobody used it.'])
+    expect(whyOf(suspended('lease'))).toMatch(/^No worker of this site/)
+    expect(dotOf(harness({ sandbox_status: 'idle' }))).toBe('idle')
+    expect(announcementOf(suspended())).toBe('The sandbox is suspended. Nobody used it.')
+  })
+
+  it('wakes up where it starts after it was suspended', () => {
+    expect([dotOf(waking()), whyOf(waking())]).toEqual(['waking', null])
+    expect(announcementOf(waking())).toBe('The sandbox wakes up: finding a node.')
+    expect(dotOf({ ...waking(), waiting: 'The quota is used up.' })).toBe('waiting')
+    expect(dotOf({ ...waking(), sandbox_status: 'ready', stopped_reason: null })).toBe('ready')
   })
 
   it('is an ordinary start where somebody started it, long after it was healed', () => {

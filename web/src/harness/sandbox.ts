@@ -12,12 +12,34 @@ export function dotOf(harness: Harness): DotState {
   const { sandbox_status: status } = harness
   if (status === 'failed') return status
   if (harness.waiting !== null) return 'waiting'
+  if (isSuspended(harness)) return 'suspended'
+  if (isWaking(harness)) return 'waking'
   return healedFrom(harness) ? 'healing' : status
 }
 
+/** It was not used and rests, rather than that somebody stopped it. */
+export const isSuspended = (harness: Harness): boolean => harness.sandbox_status === 'idle' && harness.suspended_at !== null
+
+/** It starts again after it was suspended. */
+export const isWaking = (harness: Harness): boolean => harness.sandbox_status === 'starting' && harness.stopped_reason !== null
+
+/** Why it rests, where it was suspended. */
+export const restReason = (harness: Harness): string =>
+  harness.stopped_reason === 'lease' ? 'No worker of this site was there to keep it running.' : 'Nobody used it.'
+
 /** More than the state's word, for those who only hear the dot. */
-export const whyOf = (harness: Harness): string | null =>
-  dotOf(harness) === 'waiting' ? harness.waiting : dotOf(harness) === 'healing' ? (healedFrom(harness)?.reason ?? null) : null
+export function whyOf(harness: Harness): string | null {
+  switch (dotOf(harness)) {
+    case 'waiting':
+      return harness.waiting
+    case 'healing':
+      return healedFrom(harness)?.reason ?? null
+    case 'suspended':
+      return restReason(harness)
+    default:
+      return null
+  }
+}
 
 /** The loss that this start heals; null where it is an ordinary start. */
 export function healedFrom(harness: Harness): Recovery | null {
@@ -67,9 +89,11 @@ export function announcementOf(harness: Harness): string {
   if (status === 'failed') return `The sandbox failed. ${failureOf(harness.failure).sentence}`
   if (waiting !== null) return `The sandbox waits: ${waiting}`
   if (status === 'ready') return 'The sandbox is ready.'
+  if (isSuspended(harness)) return `The sandbox is suspended. ${restReason(harness)}`
   if (status === 'idle') return 'The sandbox is stopped.'
   const lost = healedFrom(harness)
   if (lost) return `The sandbox was lost and is being started again: ${lost.reason}`
   const step = stepUnderWay(harness)
-  return step ? `The sandbox is starting: ${step}.` : 'The sandbox is starting.'
+  const doing = isWaking(harness) ? 'The sandbox wakes up' : 'The sandbox is starting'
+  return step ? `${doing}: ${step}.` : `${doing}.`
 }

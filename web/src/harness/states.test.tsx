@@ -7,9 +7,10 @@ import { violations } from '../app/test-axe'
 import { StatusDot } from '../ui/StatusDot'
 import { SandboxEvents } from './SandboxEvents'
 import { SandboxFailure } from './SandboxFailure'
-import { HealingNotice, Recoveries, WaitingNotice } from './SandboxNotices'
+import { HealingNotice, Recoveries, SuspendedNotice, WaitingNotice } from './SandboxNotices'
 import { SandboxSteps } from './SandboxSteps'
-import { before, crashed, CRASH_LOG, EVICTED, event, harness, healing, imageMissing, NOW, pulling, waitingForQuota } from './testHarness'
+import { before, crashed, CRASH_LOG, EVICTED, event, harness, healing, imageMissing, NOW, pulling, suspended, waitingForQuota } from './testHarness'
+import { Entries } from './Timeline'
 
 const show = (node: ReactNode) =>
   render(
@@ -68,6 +69,48 @@ describe('a sandbox that waits', () => {
   it('has a dot whose label says what for', () => {
     show(<StatusDot state="waiting" of="sandbox" why="The quota is used up." />)
     expect(screen.getByRole('img', { name: 'sandbox waiting: The quota is used up.' })).toBeVisible()
+  })
+})
+
+describe('a sandbox that is suspended', () => {
+  it('says why, since when, and what wakes it', async () => {
+    at(NOW)
+    const { container } = show(<SuspendedNotice harness={suspended()} />)
+    expect(container).toHaveTextContent('Nobody used it. Files and conversations are kept; a prompt, a terminal or Start wakes it up.')
+    expect(container).toHaveTextContent('It was suspended 2 h ago.')
+    vi.useRealTimers()
+    expect(await violations(container)).toEqual([])
+  })
+
+  it('is not one that somebody stopped', () => {
+    const { container } = show(<SuspendedNotice harness={harness({ sandbox_status: 'idle' })} />)
+    expect(container.querySelector('main')).toBeEmptyDOMElement()
+  })
+})
+
+describe('the timeline of a harness', () => {
+  it('tells what happened, who did it and when, and has no accessibility fault', async () => {
+    at(NOW)
+    const { container } = show(
+      <Entries
+        entries={[
+          { entry_id: 3, at: before(30), kind: 'woken', by: 'ada', detail: 'By a prompt.' },
+          { entry_id: 2, at: before(7_200), kind: 'suspended', by: null, detail: 'Nobody used it for 30 minutes.' },
+          { entry_id: 1, at: before(9_000), kind: 'moved_house', by: 'bob', detail: null },
+        ]}
+      />,
+    )
+    const [woken, asleep, unknown] = screen.getAllByRole('listitem')
+    expect(woken).toHaveTextContent('Woken by ada30 s agoBy a prompt.')
+    expect(asleep).toHaveTextContent('Suspended2 h agoNobody used it for 30 minutes.')
+    expect(unknown).toHaveTextContent('moved house by bob')
+    vi.useRealTimers()
+    expect(await violations(container)).toEqual([])
+  })
+
+  it('says so where there is none', () => {
+    show(<Entries entries={[]} />)
+    expect(screen.getByText('Nothing has happened yet.')).toBeVisible()
   })
 })
 

@@ -47,6 +47,11 @@ export const harness = (what: Partial<Harness> = {}): Harness => ({
   waiting: null,
   runtime_events: [],
   recoveries: [],
+  idle_timeout_seconds: null,
+  used_at: before(60),
+  suspended_at: null,
+  stopped_reason: null,
+  awake_until: null,
   ...what,
 })
 
@@ -83,6 +88,11 @@ export const crashed = () =>
     failure: `OpenCode ended with exit code 1 before it answered.\nThe last lines of its log:\n${CRASH_LOG}\n`,
     steps: [step('workspace', 9, 8), step('scheduled', 8, 7), step('image', 7, 6), step('started', 6, null)],
   })
+
+export const suspended = (reason: 'idle' | 'lease' = 'idle') =>
+  harness({ sandbox_status: 'idle', suspended_at: before(7_200), stopped_reason: reason, used_at: before(9_000) })
+
+export const waking = () => harness({ generation: 2, stopped_reason: 'idle', steps: [step('workspace', 3, 2), step('scheduled', 2, null)] })
 
 export const EVICTED = 'Evicted: the node was low on resource: memory.'
 

@@ -1,15 +1,17 @@
 /** A state as a dot; shape as well as colour tells them apart, and a reader hears the word. */
 import css from './ui.module.css'
 
-export type DotState = 'ready' | 'starting' | 'waiting' | 'healing' | 'working' | 'failed' | 'idle'
+export type DotState = 'ready' | 'starting' | 'waking' | 'waiting' | 'healing' | 'working' | 'failed' | 'suspended' | 'idle'
 
 const WORDS: Record<DotState, string> = {
   ready: 'ready',
   starting: 'starting',
+  waking: 'waking',
   waiting: 'waiting',
   healing: 'healing',
   working: 'working',
   failed: 'failed',
+  suspended: 'suspended',
   idle: 'stopped',
 }
 

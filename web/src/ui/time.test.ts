@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ago, bytes, elapsed, span } from './time'
+import { ago, bytes, elapsed, lasting, span } from './time'
 
 const NOW = Date.parse('2026-03-10T12:00:00Z')
 
@@ -26,5 +26,21 @@ describe('words for moments and sizes', () => {
     [-5_000, '0 s'],
   ])('%d ms by a running clock are %s', (gone, words) => {
     expect(elapsed(new Date(NOW - gone).toISOString(), NOW)).toBe(words)
+  })
+})
+
+describe('a length of time', () => {
+  it('is said in its largest unit that reads well', () => {
+    expect([45, 60, 1_800, 3_600, 5_400, 14_400, 86_400, 100_000, 864_000].map(lasting)).toEqual([
+      '45 seconds',
+      '1 minute',
+      '30 minutes',
+      '1 hour',
+      '90 minutes',
+      '4 hours',
+      '1 day',
+      '27.8 hours',
+      '10 days',
+    ])
   })
 })

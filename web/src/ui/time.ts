@@ -43,6 +43,20 @@ function seconds(ms: number): string {
   return `${Math.floor(ms / HOUR)} h ${Math.floor((ms % HOUR) / MINUTE)} min`
 }
 
+/** A length of time that somebody chose, or a sum of many: in its largest unit that reads well. */
+export function lasting(seconds: number): string {
+  const units: [size: number, name: string][] = [[DAY, 'day'], [HOUR, 'hour'], [MINUTE, 'minute']]
+  for (const [size, name] of units) {
+    const count = (seconds * 1_000) / size
+    if (count >= 2 || count === 1) {
+      const rounded = Number.isInteger(count) || count >= 100 ? Math.round(count) : Number(count.toFixed(1))
+      return `${rounded.toLocaleString('en')} ${name}${rounded === 1 ? '' : 's'}`
+    }
+  }
+  const whole = Math.round(seconds)
+  return `${whole} second${whole === 1 ? '' : 's'}`
+}
+
 export function bytes(size: number): string {
   if (size < 1_024) return `${size} B`
   const units = ['KB', 'MB', 'GB', 'TB']
