@@ -87,6 +87,28 @@ class RuntimeConformance:
         left = {one.harness_id for one in await after_restart.observe_all()}
         assert spec.harness_id not in left
 
+    async def test_what_belongs_to_a_project_and_a_harness_is_listed_until_it_is_gone(
+        self, site: RuntimeSite
+    ) -> None:
+        spec = make_spec()
+        runtime = await site.worker()
+        assert await runtime.list_belongings(harness_id=spec.harness_id) == []
+        assert await runtime.list_belongings(project_id=spec.project_id) == []
+        await runtime.create_workspace(spec.project_id)
+        await site.start(spec)
+        of_harness = await runtime.list_belongings(harness_id=spec.harness_id)
+        assert len(of_harness) >= 2, "what runs, and what it is kept in"
+        assert len(await runtime.list_belongings(project_id=spec.project_id)) >= 2
+
+        await runtime.stop(spec.harness_id)
+        stopped = await runtime.list_belongings(harness_id=spec.harness_id)
+        assert 0 < len(stopped) < len(of_harness)
+        await runtime.remove(spec.harness_id)
+        assert await runtime.list_belongings(harness_id=spec.harness_id) == []
+        assert len(await runtime.list_belongings(project_id=spec.project_id)) == 1
+        await runtime.delete_workspace(spec.project_id)
+        assert await runtime.list_belongings(project_id=spec.project_id) == []
+
     async def test_starts_at_the_same_moment_leave_one_sandbox(self, site: RuntimeSite) -> None:
         spec = make_spec()
         seen = await asyncio.gather(*(site.start(spec) for _ in range(3)))

@@ -64,6 +64,32 @@ async def test_another_worker_adopts_what_runs(site: ClusterSite) -> None:
     assert bare(await (await site.runtime()).observe(spec.harness_id)) == bare(first)
 
 
+async def test_what_belongs_to_a_project_is_listed_by_label_until_it_is_gone(
+    site: ClusterSite,
+) -> None:
+    spec, other = make_spec(), make_spec()
+    await site.start(spec)
+    await site.start(other)
+    runtime = await site.runtime()
+    name = f"cattery-toy-{spec.harness_id}"
+    assert await runtime.list_belongings(harness_id=spec.harness_id) == [
+        f"sandbox {name}",
+        f"pod {name}",
+    ]
+    claim = f"volume claim {name_workspace(spec.project_id)}"
+    assert await runtime.list_belongings(project_id=spec.project_id) == [
+        f"sandbox {name}",
+        f"pod {name}",
+        claim,
+    ]
+    await runtime.remove(spec.harness_id)
+    assert await runtime.list_belongings(harness_id=spec.harness_id) == []
+    assert await runtime.list_belongings(project_id=spec.project_id) == [claim]
+    await runtime.delete_workspace(spec.project_id)
+    assert await runtime.list_belongings(project_id=spec.project_id) == []
+    assert len(await runtime.list_belongings(project_id=other.project_id)) == 3
+
+
 @pytest.mark.parametrize("is_bare", [False, True])
 async def test_a_sandbox_of_another_owner_is_replaced(site: ClusterSite, is_bare: bool) -> None:
     spec = make_spec()
