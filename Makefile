@@ -14,7 +14,7 @@ export CATTERY_TOOLS ?= $(CURDIR)/.tools
 # T narrows tests: make test T=tests/unit, make test T="-k sentence"
 T ?=
 # The slow ones and those that need a cluster have targets of their own.
-MARKS := -m "not slow and not cluster"
+MARKS := -m "not slow and not cluster and not compose"
 # Two files at a time where tests mostly wait for real processes, each with servers of its own; those
 # with a browser and a whole installation one after the other.
 SPREAD := -n 2 --dist loadfile
@@ -63,10 +63,19 @@ kind-up: ## Make a cluster with kind and run Cattery in it (needs docker, kind, 
 kind-down: ## Delete that cluster with everything in it
 	@scripts/kind.sh down
 
+##@ Docker Compose
+
+.PHONY: compose-up compose-down
+compose-up: ## Run all of Cattery in containers of this machine (needs docker with compose)
+	@scripts/compose.sh up
+
+compose-down: ## Stop and remove the containers; data stays on its volumes
+	@scripts/compose.sh down
+
 ##@ Check
 
 .PHONY: test test-unit test-web test-e2e test-faults
-.PHONY: test-cluster test-cluster-faults test-cluster-harnesses harness-bench lint fmt bench bench-terminals bench-starts bench-cluster
+.PHONY: test-compose test-cluster test-cluster-faults test-cluster-harnesses harness-bench lint fmt bench bench-terminals bench-starts bench-cluster
 test: install-dev web ## Run all tests (T=path narrows them to some of the Python tests)
 	@$(INSTALL) browsers
 ifeq ($(strip $(T)),)
@@ -94,6 +103,9 @@ test-faults: install-dev ## Kill workers after each of their calls, and look wha
 test-cluster: install-dev ## Run the tests in a real cluster (CATTERY_CLUSTER_UP= or KUBECONFIG=)
 	@exec $(BIN)/pytest -m "cluster and not slow" tests/cluster \
 		--ignore tests/cluster/test_harnesses.py $(T)
+
+test-compose: install-dev ## Run compose.yaml under a real Docker engine (docker info, or CATTERY_DOCKER_UP=)
+	@exec $(BIN)/pytest tests/compose $(T)
 
 test-cluster-harnesses: install-dev ## Run each harness's rows of the bench in a pod
 	@exec $(BIN)/pytest tests/cluster/test_harnesses.py $(T)

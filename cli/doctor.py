@@ -57,6 +57,11 @@ class Patient:
     home_settings: HomeSettings
     supervisor: int | None
 
+    @property
+    def has_own_stores(self) -> bool:
+        """Whether it is a process of another supervisor's, such as a container's."""
+        return None not in (self.settings.database_url, self.settings.temporal_address)
+
 
 type Check = Callable[[Patient], Finding | Awaitable[Finding]]
 
@@ -73,7 +78,7 @@ def run_doctor() -> None:
     if failed:
         console.say(f"{failed} of {len(findings)} checks failed.", tone="bad")
         sys.exit(1)
-    if patient.supervisor is None:
+    if patient.supervisor is None and not patient.has_own_stores:
         console.say("Ready to start: cattery up", tone="good")
 
 
@@ -101,15 +106,19 @@ def _python(_: Patient) -> Finding:
     return Finding("ok", "Python", sys.version.split()[0])
 
 
-def _node(_: Patient) -> Finding:
+def _node(patient: Patient) -> Finding:
+    if patient.has_own_stores and shutil.which("node") is None:
+        return Finding("ok", "Node.js", "is not installed; only `cattery up` needs it")
     return Finding("ok", "Node.js", require_node())
 
 
-def _npm(_: Patient) -> Finding:
+def _npm(patient: Patient) -> Finding:
     program = shutil.which("npm")
     found = run_version(program) if program else ""
     if found:
         return Finding("ok", "npm", found)
+    if patient.has_own_stores:
+        return Finding("ok", "npm", "is not installed; only `make install` needs it")
     return Finding("warn", "npm", "is not installed; `make install` needs it for harnesses.")
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds Cattery's images from this clone; `make images` calls it. Prints their names and sizes.
 #
-#   scripts/images.sh [NAME...]    those of all harnesses, filemgr and server; or those that are named
+#   scripts/images.sh [NAME...]    those of all harnesses, filemgr and server; or those that are named:
+#                                  server-local, for compose.yaml, is made by its name only
 #   scripts/images.sh --list       print the names of all, and do nothing
 #   scripts/images.sh --tag        print the tag that they would get, and do nothing
 #
@@ -63,6 +64,9 @@ describe() {
 
 build() { # IMAGE NAME VERSION
   local file="harness_images/$2/Dockerfile" arguments=(--build-arg "VERSION=$3")
+  if [ "$2" = server-local ]; then
+    arguments+=(--build-arg "SERVER_IMAGE=${REGISTRY:-}cattery-server:$3" --build-arg "HARNESS_TYPES=${CATTERY_HARNESS_TYPES:-}")
+  fi
   if [ ! -f "$file" ]; then
     file=harness_images/Dockerfile
     arguments+=(--build-arg "HARNESS=$2")

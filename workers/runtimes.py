@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
+import structlog
+
 from cattery.db.engine import Database
 from cattery.db.site_facts import ISOLATION, store_fact
+from cattery.errors import SandboxError
 from cattery.harnesses.port import HarnessType
 from cattery.jsontypes import JsonObject
 from cattery.sandboxes.factory import create_cluster_runtime, create_local_runtime
+from cattery.sandboxes.local import LocalRuntime
 from cattery.sandboxes.port import FileManagerRuntime, Isolation, SandboxRuntime
 from cattery.settings import HomeSettings, KubernetesSettings, SandboxSettings
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +48,20 @@ async def opened_runtime(
         return
     local = create_local_runtime(home, settings, registry)
     await _tell_isolation(await local.isolation(), database)
-    yield OpenedRuntime(local)
-    await local.close()
+    try:
+        yield OpenedRuntime(local)
+    finally:
+        if settings.is_elsewhere:
+            await _stop_sandboxes(local)
+        await local.close()
+
+
+async def _stop_sandboxes(local: LocalRuntime) -> None:
+    """End sandboxes in order: in a container they end with its worker, which looks like a crash."""
+    try:
+        await local.stop_all()
+    except* SandboxError as errors:
+        log.warning("sandboxes_did_not_end", errors=[str(error) for error in errors.exceptions])
 
 
 async def _tell_isolation(isolation: Isolation, database: Database) -> None:
