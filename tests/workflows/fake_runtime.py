@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from cattery.db.harnesses import HarnessRecord
 from cattery.db.states import HarnessStatus
@@ -88,6 +89,15 @@ class FakeRuntime:
             endpoint=None,
             reason=reason,
             recoverable=recoverable,
+        )
+        self._tell(harness_id)
+
+    async def expire(self, harness_id: HarnessId, at: datetime) -> None:
+        """End the pod as a cluster does that nobody told any more that it is wanted."""
+        before = await self.inner.observe(harness_id)
+        await self.inner.stop(harness_id)
+        self._life(harness_id).instead = replace(
+            before, state=SandboxState.ABSENT, endpoint=None, expired_at=at
         )
         self._tell(harness_id)
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from cattery.clock import utc_now
 from cattery.db import harnesses, idle, timeline
 from cattery.db.harnesses import HarnessRecord
 from cattery.db.leases import hold_lease
@@ -20,7 +21,6 @@ from tests.workflows.fake_runtime import FakeRuntime, fake_over
 from tests.workflows.parts import Platform, of_type, open_session, processes_of, text_of, worker_on
 
 TIMEOUT = 60
-LONG_AGO = timedelta(hours=3)
 
 
 @dataclass
@@ -270,6 +270,48 @@ async def test_a_start_in_mid_suspend_ends_in_a_sandbox_that_runs(resting: Resti
         return (found.sandbox_status, found.generation) == (HarnessStatus.READY, 2)
 
     await resting.platform.until(again, "the next generation")
+
+
+async def test_a_deletion_in_mid_suspend_ends_in_nothing(resting: Resting) -> None:
+    resting.runtime.end_gate.clear()
+    await resting.pass_time()
+    await resting.sweep()
+
+    async def is_ending() -> bool:
+        return resting.runtime.stops == 1
+
+    await resting.platform.until(is_ending, "the end at the gate")
+    handle = resting.platform.client.get_workflow_handle(naming.harness_workflow(resting.harness))
+    deleting = asyncio.create_task(handle.execute_update(messages.DELETE_SANDBOX))
+    await asyncio.sleep(0.3)
+    assert not deleting.done()
+    resting.runtime.end_gate.set()
+    await deleting
+    assert not processes_of(resting.harness)
+    assert not list(resting.platform.home.glob(f"sandboxes/{resting.harness}"))
+
+
+@pytest.mark.parametrize("finder", ["sweep", "prompt"])
+async def test_one_that_its_cluster_has_ended_sleeps_and_is_woken_by_a_prompt(
+    resting: Resting, finder: str
+) -> None:
+    ended = utc_now() - timedelta(hours=5)
+    await resting.runtime.expire(resting.harness, ended)
+    if finder == "sweep":
+        await resting.platform.sweep()
+        asleep = await resting.wait_until_asleep()
+        assert asleep.sandbox_status is HarnessStatus.IDLE
+        assert (asleep.suspended_at, asleep.stopped_reason) == (ended, "lease")
+        assert asleep.failure is None
+    await resting.prompt()
+    events = await resting.platform.wait_for_idles(resting.session, 2)
+    assert not of_type(events, EventType.SESSION_ERROR)
+    awake = await resting.row()
+    assert (awake.generation, awake.stopped_reason) == (2, None)
+    async with resting.platform.database.read() as rows:
+        slept = await rows.scalar(text("SELECT suspended_seconds FROM harness"))
+    assert slept == pytest.approx(5 * 3_600, abs=60)
+    assert ("suspended", None) in await resting.lines()
 
 
 async def test_a_worker_that_ends_in_mid_suspend_is_followed_by_one_that_ends_the_sandbox(
