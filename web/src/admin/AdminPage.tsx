@@ -24,6 +24,9 @@ export function AdminPage({ actions, children }: { actions?: ReactNode; children
           <Link to="/admin/models" className={css.tab} activeProps={{ 'aria-current': 'page' }}>
             Models
           </Link>
+          <Link to="/admin/deletions" className={css.tab} activeProps={{ 'aria-current': 'page' }}>
+            Deletions
+          </Link>
           <Link to="/admin/system" className={css.tab} activeProps={{ 'aria-current': 'page' }}>
             System
           </Link>

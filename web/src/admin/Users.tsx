@@ -1,5 +1,5 @@
 /** All users: create, reset a password, make or unmake an administrator, delete. */
-import { Badge, Button, Checkbox, Group, Modal, PasswordInput, Stack, Switch, Table, TextInput, VisuallyHidden } from '@mantine/core'
+import { Badge, Button, Checkbox, Group, Modal, NativeSelect, PasswordInput, Stack, Switch, Table, TextInput, VisuallyHidden } from '@mantine/core'
 import { useForm } from '@mantine/form'
 import { useDisclosure, useDocumentTitle } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
@@ -10,6 +10,7 @@ import { ApiError } from '../api/client'
 import { queryClient } from '../api/link'
 import { queries } from '../api/queries'
 import type { AdminUser } from '../api/types'
+import { toldDeleted } from '../deletions/deletions'
 import { Ago } from '../ui/Ago'
 import { confirmDeletion } from '../ui/dialogs'
 import { IconAction } from '../ui/IconAction'
@@ -93,18 +94,24 @@ function UserRow({ user, reset }: { user: AdminUser; reset: () => void }) {
   const toggle = async () => {
     if (await attempt(() => changeUser(user.user_id, { is_admin: !user.is_admin }))) await refresh()
   }
-  const remove = () =>
+  const remove = () => {
+    let heir: string | null = null
     confirmDeletion({
       title: 'Delete user?',
-      text: `The account “${user.username}” is deleted. With it go:`,
-      dies: ['all projects that they own, with files, harnesses and sessions', 'their membership in other projects'],
+      text: (
+        <>
+          The account “{user.username}” is deleted and signed out at once, and their membership in other projects ends.
+          <HeirChoice user={user} choose={(chosen) => (heir = chosen)} />
+        </>
+      ),
       submit: 'Delete user',
       run: async () => {
-        await deleteUser(user.user_id)
+        await deleteUser(user.user_id, heir)
         await refresh()
-        toastDone(`${user.username} was deleted`)
+        await toldDeleted(user.user_id, `${user.username} was deleted`)
       },
     })
+  }
   return (
     <Table.Tr>
       <Table.Td>
@@ -133,6 +140,22 @@ function UserRow({ user, reset }: { user: AdminUser; reset: () => void }) {
         </Group>
       </Table.Td>
     </Table.Tr>
+  )
+}
+
+function HeirChoice({ user, choose }: { user: AdminUser; choose: (heir: string | null) => void }) {
+  const { data: users } = useQuery(queries.adminUsers())
+  const others = (users ?? []).filter(({ user_id }) => user_id !== user.user_id)
+  return (
+    <NativeSelect
+      mt="sm"
+      label="Projects that they own"
+      data={[
+        { value: '', label: 'are deleted with files, harnesses and sessions' },
+        ...others.map(({ user_id, username }) => ({ value: user_id, label: `go to ${username}` })),
+      ]}
+      onChange={(event) => choose(event.currentTarget.value || null)}
+    />
   )
 }
 

@@ -80,8 +80,18 @@ export const createUser = (username: string, password: string, is_admin: boolean
   take(api.POST(`${V1}/admin/users`, { body: { username, password, is_admin } }))
 export const changeUser = (user_id: string, body: { password?: string; is_admin?: boolean }) =>
   take(api.PATCH(`${V1}/admin/users/{user_id}`, { params: { path: { user_id } }, body }))
-export const deleteUser = (user_id: string) =>
-  take(api.DELETE(`${V1}/admin/users/{user_id}`, { params: { path: { user_id } } }))
+/** With an heir the projects become theirs; without one they are deleted too. */
+export const deleteUser = (user_id: string, heir: string | null) =>
+  take(api.DELETE(`${V1}/admin/users/{user_id}`, { params: { path: { user_id }, query: heir ? { heir } : {} } }))
+
+export const undoDeletion = (deletion_id: string) =>
+  take(api.POST(`${V1}/deletions/{deletion_id}/undo`, { params: { path: { deletion_id } } }))
+export const endDeletionGrace = (deletion_id: string) =>
+  take(api.POST(`${V1}/deletions/{deletion_id}/delete-now`, { params: { path: { deletion_id } } }))
+export const retryDeletion = (deletion_id: string) =>
+  take(api.POST(`${V1}/deletions/{deletion_id}/retry`, { params: { path: { deletion_id } } }))
+export const forceDeletion = (deletion_id: string, reason: string) =>
+  take(api.POST(`${V1}/deletions/{deletion_id}/force`, { params: { path: { deletion_id } }, body: { reason } }))
 
 export const addModel = (id: string, isDefault: boolean) =>
   take(api.POST(`${V1}/admin/models`, { body: { id, default: isDefault } }))

@@ -34,9 +34,11 @@ export function refresh({ kind, id, project_id: projectId }: FeedItem) {
     stale('sessions', ...(id ? listOf(id) : []))
   } else if (kind === 'project') {
     stale('projects')
+    stale('deletions')
     for (const what of ['project', 'members', 'harnesses']) stale(what, ...(id ? [id] : []))
   } else {
     stale('me')
+    stale('deletions')
     stale('admin-users')
   }
 }

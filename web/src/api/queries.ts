@@ -2,7 +2,7 @@
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query'
 import { api, take } from './client'
 import { patient } from './patience'
-import type { Harness } from './types'
+import type { Deletion, Harness } from './types'
 
 const V1 = '/api/v1'
 /** A sandbox that starts is looked at this often beside the feed, so that a lost frame costs little. */
@@ -137,9 +137,19 @@ export const queries = {
       queryFn: ({ signal }) => take(api.GET(`${V1}/skills/read`, { params: { query: { path } }, signal })),
       ...patient(),
     }),
+  deletions: () =>
+    queryOptions({
+      queryKey: ['deletions'],
+      queryFn: ({ signal }) => take(api.GET(`${V1}/deletions`, { signal })),
+      refetchInterval: ({ state }) => (state.data?.some(isMoving) ? STARTING_POLL_MS : MINUTE_MS),
+    }),
   adminUsers: () =>
     queryOptions({ queryKey: ['admin-users'], queryFn: ({ signal }) => take(api.GET(`${V1}/admin/users`, { signal })) }),
 }
+
+/** Past its grace a deletion goes on by itself, and nothing tells of its steps. */
+const isMoving = ({ phase, due_at }: Deletion) =>
+  phase === 'deleting' || phase === 'stuck' || (phase === 'grace' && Date.parse(due_at) <= Date.now())
 
 /** Sandboxes on their way are looked at again; the feed tells of everything else. */
 function pollFor(harnesses: Harness[]): number | false {

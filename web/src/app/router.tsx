@@ -109,6 +109,12 @@ const adminModels = createRoute({
   component: lazyRouteComponent(() => import('../admin/Models'), 'Models'),
 })
 
+const adminDeletions = createRoute({
+  getParentRoute: () => app,
+  path: '/admin/deletions',
+  component: lazyRouteComponent(() => import('../admin/Deletions'), 'Deletions'),
+})
+
 const adminSystem = createRoute({
   getParentRoute: () => app,
   path: '/admin/system',
@@ -132,6 +138,7 @@ export const router = createRouter({
       admin,
       adminUsers,
       adminModels,
+      adminDeletions,
       adminSystem,
     ]),
   ]),

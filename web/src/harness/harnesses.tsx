@@ -3,10 +3,11 @@ import { deleteHarness, renameHarness, startSandbox, stopSandbox } from '../api/
 import { queryClient } from '../api/link'
 import { queries } from '../api/queries'
 import type { Harness } from '../api/types'
+import { toldDeleted } from '../deletions/deletions'
 import { harnessName } from '../shell/names'
 import { closeTab } from '../shell/tabs'
 import { askName, confirmDeletion } from '../ui/dialogs'
-import { attempt, toastDone } from '../ui/toast'
+import { attempt } from '../ui/toast'
 
 export function askHarnessName(harness: Harness) {
   askName({
@@ -44,7 +45,7 @@ export function confirmHarnessDeletion(harness: Harness, left?: () => void) {
       for (const s of sessions ?? []) closeTab({ kind: 'session', project: harness.project_id, id: s.session_id })
       left?.()
       void queryClient.invalidateQueries({ queryKey: ['harnesses', harness.project_id] })
-      toastDone('Harness deleted')
+      await toldDeleted(harness.harness_id, `${harnessName(harness)} was deleted`)
     },
   })
 }

@@ -6,6 +6,7 @@ import { Link } from '@tanstack/react-router'
 import { FolderPlus, Plus, Rocket } from 'lucide-react'
 import { queries } from '../api/queries'
 import type { Project } from '../api/types'
+import { BeingDeleted } from '../deletions/Deletions'
 import { projectName } from '../shell/names'
 import { Ago } from '../ui/Ago'
 import { EmptyState } from '../ui/EmptyState'
@@ -32,6 +33,7 @@ export function Home() {
     >
       <SiteNotices />
       <Loaded query={projects}>{(list) => (list.length === 0 ? <FirstSteps newProject={newProject} /> : <Cards projects={list} />)}</Loaded>
+      <BeingDeleted />
     </Page>
   )
 }

@@ -7,13 +7,13 @@ import { deleteProject, renameProject } from '../api/calls'
 import { queryClient } from '../api/link'
 import { queries } from '../api/queries'
 import type { Project } from '../api/types'
+import { toldDeleted } from '../deletions/deletions'
 import { projectName } from '../shell/names'
 import { closeTab, useTabs } from '../shell/tabs'
 import { askName, confirmDeletion } from '../ui/dialogs'
 import { Loaded } from '../ui/Loaded'
 import { Page, Panel } from '../ui/Page'
 import { moment } from '../ui/time'
-import { toastDone } from '../ui/toast'
 import css from './projects.module.css'
 import ui from '../ui/ui.module.css'
 
@@ -93,7 +93,7 @@ function useProjectDeletion(project: Project) {
       title: 'Delete project?',
       text: (
         <>
-          <b>{projectName(project)}</b> cannot be brought back. With it go:
+          <b>{projectName(project)}</b> is deleted for everyone. With it go:
         </>
       ),
       dies: [
@@ -107,7 +107,7 @@ function useProjectDeletion(project: Project) {
         for (const tab of tabs) if (tab.project === id) closeTab(tab)
         await queryClient.invalidateQueries({ queryKey: ['projects'] })
         await navigate({ to: '/' })
-        toastDone('Project deleted')
+        await toldDeleted(id, `${projectName(project)} was deleted`)
       },
     })
 }

@@ -1,9 +1,27 @@
 /** Toasts: what was done, and what failed, in the server's own words. */
 import { notifications } from '@mantine/notifications'
+import { createElement } from 'react'
 import { patiently } from '../api/patience'
+import { UndoLine } from './UndoLine'
+
+/** Long enough to reach it by keyboard; the list of what is being deleted has it for longer. */
+const UNDO_MS = 15_000
 
 export function toastDone(message: string) {
   notifications.show({ message, color: 'brand', autoClose: 3_500 })
+}
+
+/** What was done, with the way back for as long as the toast stands. */
+export function toastUndo(message: string, undo: () => unknown) {
+  const id = notifications.show({
+    message: createElement(UndoLine, { message, undo: () => {
+      notifications.hide(id)
+      void undo()
+    } }),
+    color: 'brand',
+    autoClose: UNDO_MS,
+    role: 'status',
+  })
 }
 
 export function toastFailure(error: unknown, title = 'That did not work') {
