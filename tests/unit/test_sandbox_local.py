@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,18 @@ async def test_a_start_that_is_cancelled_is_taken_up_by_the_next(site: Site) -> 
     started = await runtime.ensure_running(spec, site.report)
     assert started.state is SandboxState.RUNNING
     assert site.processes(spec) == site.supervised(spec)
+
+
+async def test_a_harness_in_a_container_is_reached_by_the_name_of_it(site: Site) -> None:
+    here = "127.0.0.2"  # as good as another address: who listens on 127.0.0.1 is not there
+    site.settings = SandboxSettings(local_host=here, start_timeout=timedelta(seconds=20))
+    spec = make_spec()
+    started = await site.start(spec)
+    assert started.endpoint is not None
+    record = read_record(site.folder(spec))
+    assert record is not None
+    assert started.endpoint.base_url == f"http://{here}:{record.port}"
+    assert await site.runtime().observe(spec.harness_id) == started
 
 
 async def test_a_confined_harness_sees_its_own_sandbox_and_nothing_else(
