@@ -92,11 +92,11 @@ async def _furnish(
     user = await platform.make_user()
     project = await platform.make_project(user)
     made = [await platform.make_harness(project, user) for _ in range(harnesses)]
-    async with platform.database.write() as rows:
-        each = sessions // harnesses
-        given = {"each": each, "project": project, "events": EVENTS}
-        await rows.execute(text(PAST), given)
+    async with platform.database.write() as rows:  # before a sweep takes them for lost starts
         await rows.execute(text("UPDATE harness SET status = 'idle'"))
+    async with platform.database.write() as rows:
+        given = {"each": sessions // harnesses, "project": project, "events": EVENTS}
+        await rows.execute(text(PAST), given)
     for harness in made[:RUNNING]:
         session = await platform.make_session(project, harness, user)
         await wait_until_open(platform, session)
