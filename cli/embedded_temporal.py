@@ -19,6 +19,8 @@ DYNAMIC_CONFIG = {
     "matching.numTaskqueueWritePartitions": "1",
     # A new search attribute is known at once, not after a cache's minute.
     "system.forceSearchAttributesCacheRefreshOnRead": "true",
+    # Workflows that are open for long go on afresh before their histories are slow to replay.
+    "limit.historyCount.suggestContinueAsNew": "1000",
 }
 
 

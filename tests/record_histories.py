@@ -38,6 +38,22 @@ from cattery.temporal.client import DATA_CONVERTER
 from cattery.temporal.messages import SandboxIdle
 from cattery.temporal.schedules import ensure_search_attributes
 from tests.conftest import fresh_database
+from tests.deletion_stories import (
+    live_freed_deletion,
+    live_heir,
+    live_stuck_deletion,
+    live_undone_deletions,
+)
+from tests.fresh_run_stories import (
+    FRESH_RUNS,
+    SUGGESTED_AFTER,
+    live_abort_while_mending,
+    live_ignored_abort,
+    live_long_wait,
+    live_many_starts,
+    live_many_turns,
+    live_much_used_file_manager,
+)
 from tests.postgres_server import running_postgres
 from tests.scripted_type import SCRIPTED
 from tests.workflows.fake_runtime import evict_and_hold, fake_on, wait_until_healed
@@ -80,7 +96,8 @@ class Furnished:
 
 
 type Story = Callable[[Furnished], Awaitable[dict[str, str]]]
-"""Lives something; returns workflow ids by the name of the history that each becomes."""
+"""Lives something; returns workflow ids by the name of the history that each becomes. Where the
+history is not that of the last run, `@` and the run follow."""
 
 
 async def live_turns(given: Furnished) -> dict[str, str]:
@@ -366,6 +383,16 @@ STORIES: list[tuple[Story, Registry]] = [
     (live_stop_while_waiting, SCRIPTED),
     (live_deletion_while_recovering, SCRIPTED),
     (live_suspension, SCRIPTED),
+    (live_undone_deletions, SCRIPTED),
+    (live_stuck_deletion, SCRIPTED),
+    (live_freed_deletion, SCRIPTED),
+    (live_heir, SCRIPTED),
+    (live_ignored_abort, odd_harness("ignore-abort")),
+    (live_abort_while_mending, SCRIPTED),
+    (live_many_turns, SCRIPTED),
+    (live_many_starts, SCRIPTED),
+    (live_long_wait, SCRIPTED),
+    (live_much_used_file_manager, SCRIPTED),
 ]
 
 WITH_WORKER = frozenset(
@@ -378,6 +405,11 @@ WITH_WORKER = frozenset(
         live_wait_for_room,
         live_stop_while_waiting,
         live_deletion_while_recovering,
+        live_stuck_deletion,
+        live_freed_deletion,
+        live_abort_while_mending,
+        live_long_wait,
+        live_much_used_file_manager,
     }
 )
 """Stories that host the workers themselves."""
@@ -389,21 +421,26 @@ async def record() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "postgres").mkdir()
         server = stack.enter_context(running_postgres(folder / "postgres"))
-        environment = await stack.enter_async_context(
-            await WorkflowEnvironment.start_local(
-                dev_server_existing_path=temporal,
-                data_converter=DATA_CONVERTER,
-                dev_server_log_level="error",
+        clients = []
+        for limit in (4_096, SUGGESTED_AFTER):
+            suggestion = f"limit.historyCount.suggestContinueAsNew={limit}"
+            environment = await stack.enter_async_context(
+                await WorkflowEnvironment.start_local(
+                    dev_server_existing_path=temporal,
+                    data_converter=DATA_CONVERTER,
+                    dev_server_log_level="error",
+                    dev_server_extra_args=["--dynamic-config-value", suggestion],
+                )
             )
-        )
-        await ensure_search_attributes(environment.client)
+            await ensure_search_attributes(environment.client)
+            clients.append(environment.client)
         HISTORIES.mkdir(parents=True, exist_ok=True)
         wanted = [one for one in STORIES if one[0].__name__ in sys.argv[1:]] or STORIES
         for number, (story, registry) in enumerate(wanted):
             with fresh_database(server, f"story_{number}") as url:
                 upgrade(url)
                 home = folder / f"home-{number}"
-                await tell(environment.client, url, home, story, registry)
+                await tell(clients[story in FRESH_RUNS], url, home, story, registry)
 
 
 async def tell(client: Client, url: str, home: Path, story: Story, registry: Registry) -> None:
@@ -417,7 +454,9 @@ async def tell(client: Client, url: str, home: Path, story: Story, registry: Reg
         session = await platform.make_session(project, harness, user)
         told = await story(Furnished(platform, user, project, harness, session))
         for name, workflow_id in told.items():
-            history = await client.get_workflow_handle(workflow_id).fetch_history()
+            name_of, _, run_id = workflow_id.partition("@")
+            handle = client.get_workflow_handle(name_of, run_id=run_id or None)
+            history = await handle.fetch_history()
             path = HISTORIES / f"{name}.json"
             path.write_text(written(history))
             print(f"{path.name}: {len(history.events)} events")
