@@ -13,6 +13,7 @@ from sqlalchemy import Update, case, cast, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cattery.db import timeline
 from cattery.db.engine import ReadSession
 from cattery.db.feed import announce
 from cattery.db.tables import (
@@ -23,9 +24,10 @@ from cattery.db.tables import (
     SessionRow,
     UserRow,
 )
+from cattery.db.timeline import Happening
 from cattery.deletion_states import DeletionKind, DeletionPhase
 from cattery.errors import ConflictError, NotFoundError
-from cattery.ids import DeletionId
+from cattery.ids import DeletionId, HarnessId
 from cattery.jsontypes import JsonObject
 
 
@@ -118,6 +120,9 @@ async def undo(session: AsyncSession, deletion_id: DeletionId, by: str) -> None:
             .returning(table.id)
             .execution_options(synchronize_session=False)
         )
+        if table is HarnessRow and deletion.kind is DeletionKind.HARNESS:
+            harness_id = HarnessId(deletion.object_id)
+            await timeline.record(session, harness_id, Happening.DELETION_UNDONE, name=by)
         if table is ProjectRow:
             for project_id in unmarked.all():
                 await announce(session, "project", project_id, project_id)

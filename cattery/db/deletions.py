@@ -12,10 +12,12 @@ from sqlalchemy import ColumnElement, func, literal, or_, select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cattery.db import timeline
 from cattery.db.engine import ReadSession
 from cattery.db.harnesses import tombstone_harness
 from cattery.db.projects import tombstone_project
 from cattery.db.tables import DeletionRow, HarnessRow, ProjectRow, UserRow
+from cattery.db.timeline import Happening
 from cattery.db.users import tombstone_user
 from cattery.deletion_states import DeletionKind, DeletionPhase
 from cattery.errors import BadRequestError, NotFoundError
@@ -103,6 +105,8 @@ async def delete_harness(
     )
     deletion_id = await _open(session, asker, subject, grace)
     await tombstone_harness(session, project_id, harness_id, deletion_id=deletion_id)
+    kind = Happening.DELETION_ASKED
+    await timeline.record(session, harness_id, kind, by=asker.user_id, name=asker.username)
     return deletion_id
 
 

@@ -59,12 +59,14 @@ async def record(
     kind: Happening,
     *,
     by: UserId | None = None,
+    name: str | None = None,
     detail: str | None = None,
 ) -> None:
     """Write a line in the caller's transaction, which has changed the harness's row already.
 
     That order keeps the row from going meanwhile, and makes transactions lock in the same order.
-    The name of whoever did it is kept as it is now: the user may be gone when it is read.
+    The name of whoever did it is kept as it is now: the user may be gone when it is read. Where
+    only that is known, it comes as `name`.
     """
     await session.execute(
         _INSERT,
@@ -72,6 +74,7 @@ async def record(
             "harness_id": harness_id,
             "kind": kind.value,
             "user_id": by,
+            "name": name,
             "detail": detail[:MAX_DETAIL] if detail else None,
         },
     )
@@ -92,15 +95,16 @@ async def list_timeline(
 _INSERT: Final = text(
     """
     INSERT INTO harness_event (harness_id, at, kind, by_user_id, by_username, detail)
-    SELECT h.id, clock_timestamp(), CAST(:kind AS text), u.id, u.username, CAST(:detail AS text)
+    SELECT h.id, clock_timestamp(), CAST(:kind AS text), u.id,
+        coalesce(u.username, CAST(:name AS text)), CAST(:detail AS text)
     FROM harness h LEFT JOIN app_user u ON u.id = CAST(:user_id AS uuid)
     WHERE h.id = :harness_id AND NOT EXISTS (
         SELECT 1 FROM (
-            SELECT kind, by_user_id, detail FROM harness_event
+            SELECT kind, by_username, detail FROM harness_event
             WHERE harness_id = :harness_id ORDER BY id DESC LIMIT 1
         ) last
         WHERE last.kind = CAST(:kind AS text)
-          AND last.by_user_id IS NOT DISTINCT FROM CAST(:user_id AS uuid)
+          AND last.by_username IS NOT DISTINCT FROM coalesce(u.username, CAST(:name AS text))
           AND last.detail IS NOT DISTINCT FROM CAST(:detail AS text)
     )
     """

@@ -9,7 +9,17 @@ import pytest
 from sqlalchemy import text
 
 from cattery.auth.sandbox_tokens import hash_token, new_token
-from cattery.db import harnesses, leases, projects, prompts, sessions, timeline, users
+from cattery.db import (
+    deletion_course,
+    deletions,
+    harnesses,
+    leases,
+    projects,
+    prompts,
+    sessions,
+    timeline,
+    users,
+)
 from cattery.db.engine import Database
 from cattery.db.harnesses import NewHarness
 from cattery.db.idle import claim_idle, find_idle, in_words
@@ -240,3 +250,21 @@ async def test_nobody_keeps_a_harness_awake_that_is_being_deleted(
         await leases.keep_awake(rows, ids.project, ids.harness, HALF_AN_HOUR, ids.user)
     async with database.read() as rows:
         assert await rows.scalar(text("SELECT count(*) FROM sandbox_lease")) == 0
+
+
+async def test_the_timeline_of_a_harness_that_was_brought_back_tells_of_both(
+    database: Database, ids: Ids
+) -> None:
+    async with database.write() as rows:
+        asker = deletions.Asker(ids.user, "ada")
+        deletion = await deletions.delete_harness(
+            rows, asker, ids.project, ids.harness, grace=timedelta(hours=1)
+        )
+    async with database.write() as rows:
+        await deletion_course.undo(rows, deletion, "bob")
+    async with database.read() as rows:
+        found = await list_timeline(rows, ids.harness, before=None, limit=2)
+    assert [(entry.kind, entry.by) for entry in found] == [
+        ("deletion_undone", "bob"),
+        ("deletion_asked", "ada"),
+    ]
