@@ -46,6 +46,8 @@ class SandboxSweep:
         self._database = database
         self._runtime = runtime
         self._client = client
+        self.orphans = 0
+        """Sandboxes without a row that the last sweep saw and did not end."""
         self._orphans: set[HarnessId] = set()
         self._strays: set[HarnessId] = set()
 
@@ -64,6 +66,7 @@ class SandboxSweep:
             is_empty = not await any_user_exists(rows)
         if observed and is_empty:
             log.error("sweep_refused", sandboxes=len(observed), reason="the database has no user")
+            self.orphans = len(observed)
             return SweepResult(lost=lost)
         result = SweepResult(
             lost=lost,
@@ -93,7 +96,9 @@ class SandboxSweep:
         """Remove sandboxes whose harness has no row, seen so in two sweeps."""
         orphans = set(observed.keys() - known.keys())
         confirmed, self._orphans = orphans & self._orphans, orphans
-        return await _end_each(confirmed, self._remove_orphan)
+        ended = await _end_each(confirmed, self._remove_orphan)
+        self.orphans = len(orphans) - ended
+        return ended
 
     async def _remove_orphan(self, harness_id: HarnessId) -> bool:
         log.warning("orphaned_sandbox_found", harness_id=str(harness_id))

@@ -41,6 +41,7 @@ from cattery.temporal.naming import (
 )
 from workers.observer import observing
 from workers.settings import WorkerSettings
+from workers.sweep_metrics import showing_sweeps
 from workflows.deletion import (
     HarnessDeletionWorkflow,
     ProjectTeardownWorkflow,
@@ -110,6 +111,8 @@ async def running_workers(parts: WorkerParts, settings: WorkerSettings) -> Async
         )
         workers = create_workers(parts, services, settings)
         await stack.enter_async_context(observing(parts.database, parts.runtime, parts.client))
+        meter = runtime_of(parts.client).metric_meter
+        await stack.enter_async_context(showing_sweeps(parts.database, meter))
         running = [asyncio.create_task(worker.run()) for worker in workers]
         try:
             yield

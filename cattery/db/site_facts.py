@@ -17,6 +17,9 @@ NETWORK = "network"
 ISOLATION = "isolation"
 """How workers confine sandboxes of the `local` runtime: `{confined, summary}`."""
 
+SWEEP = "sweep"
+"""What the last sweep found: `{orphans, stuck: {kind: how many}}`."""
+
 
 @dataclass(frozen=True, slots=True)
 class SiteFact:

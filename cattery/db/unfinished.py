@@ -11,7 +11,8 @@ from sqlalchemy import func, literal, select
 
 from cattery.db.engine import ReadSession
 from cattery.db.states import PromptStatus, SessionStatus
-from cattery.db.tables import HarnessRow, PromptRow, SessionRow
+from cattery.db.tables import DeletionRow, HarnessRow, PromptRow, SessionRow
+from cattery.deletion_states import DeletionPhase
 from cattery.ids import HarnessId, ProjectId, PromptId, SessionId
 
 
@@ -92,3 +93,13 @@ async def list_unopened_sessions(
         )
     )
     return [SessionPlace(SessionId(s), HarnessId(h), ProjectId(p)) for s, h, p in rows]
+
+
+async def count_stuck_deletions(session: ReadSession) -> int:
+    """Count the deletions of which a step keeps failing."""
+    found = await session.scalar(
+        select(func.count())
+        .select_from(DeletionRow)
+        .where(DeletionRow.phase == DeletionPhase.STUCK, DeletionRow.ended_at.is_(None))
+    )
+    return found or 0

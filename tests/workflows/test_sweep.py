@@ -1,16 +1,26 @@
 """What fell between a row and its signal, and between a row and its sandbox: the sweep finds it."""
 
+import aiohttp
+import pytest
+from pydantic import SecretStr
+from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
+from activities.lost_work import AT_ONCE, Kind
 from activities.sweep import SweepActivities
-from cattery.db import harnesses, sessions
+from cattery.db import harnesses, projects, sessions
+from cattery.db.engine import connect
 from cattery.db.sandbox_rows import SandboxRows
+from cattery.db.site_facts import SWEEP, find_fact
 from cattery.db.states import HarnessStatus
 from cattery.events.model import EventType
 from cattery.ids import HarnessId, UserId, new_id
 from cattery.sandboxes.port import Observation, SandboxState
+from cattery.settings import DatabaseSettings
 from cattery.temporal import messages, naming
 from cattery.temporal.messages import SweepResult
+from tests.processes import free_port
 from tests.workflows.fake_runtime import EVICTED, fake_on, fake_over, wait_until_healed
 from tests.workflows.parts import (
     Platform,
@@ -21,6 +31,9 @@ from tests.workflows.parts import (
     text_of,
     wait_until_open,
 )
+from workers.sweep_metrics import showing_sweeps
+
+NOBODY = "postgresql://cat:cat@127.0.0.1:9/cats?connect_timeout=2"
 
 
 def sweeper_of(platform: Platform) -> SweepActivities:
@@ -229,3 +242,66 @@ async def test_a_sandbox_of_a_later_generation_or_of_a_deletion_is_no_stray(
     for _ in range(3):
         assert await sweeper.run() == SweepResult()
     assert runtime.ended == []
+
+
+async def test_a_database_that_does_not_answer_has_nothing_removed(bare_platform: Platform) -> None:
+    runtime = fake_over(bare_platform)
+    runtime.listed = [seen_running(HarnessId(new_id()), 1)]
+    await bare_platform.make_user()
+    working, broken = bare_platform.database, connect(DatabaseSettings(url=SecretStr(NOBODY)))
+    try:
+        sweeper = SweepActivities(broken, bare_platform.runtime, bare_platform.client)
+        for _ in range(3):
+            with pytest.raises(OperationalError):
+                await sweeper.run()
+        assert runtime.ended == []
+    finally:
+        await broken.close()
+        bare_platform.database = working
+
+
+async def test_what_a_sweep_finds_is_shown_by_every_worker(bare_platform: Platform) -> None:
+    runtime = fake_over(bare_platform)
+    user = await bare_platform.make_user()
+    project = await bare_platform.make_project(user)
+    runtime.listed = [seen_running(HarnessId(new_id()), 1)]
+    runtime.holds = ["It does not end."] * 10
+    async with bare_platform.database.write() as rows:
+        await projects.tombstone_project(rows, project)
+    teardown = naming.project_teardown_workflow(project)
+    sweeper = SweepActivities(
+        bare_platform.database, runtime, bare_platform.client, patience=AT_ONCE
+    )
+    await sweeper.run()  # no worker is there that would go on with it
+    await bare_platform.client.get_workflow_handle(teardown).terminate("it keeps dying")
+    await sweeper.run()
+    async with bare_platform.database.read() as rows:
+        fact = await find_fact(rows, SWEEP)
+    assert fact
+    assert fact.value == {"orphans": 1, "stuck": {"deletion": 1}}
+    await bare_platform.client.get_workflow_handle(teardown).terminate("the test is over")
+
+    address = f"127.0.0.1:{free_port()}"
+    metrics = Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
+    async with (
+        showing_sweeps(bare_platform.database, metrics.metric_meter),
+        aiohttp.ClientSession() as http,
+    ):
+        shown = ""
+
+        async def is_shown() -> bool:
+            nonlocal shown
+            async with http.get(f"http://{address}/metrics") as answer:
+                shown = await answer.text()
+            return "cattery_sweep_age_seconds" in shown
+
+        await bare_platform.until(is_shown, "the metrics")
+    values = {
+        line.rpartition(" ")[0]: line.rpartition(" ")[2]
+        for line in shown.splitlines()
+        if line.startswith("cattery_")
+    }
+    assert [value for name, value in values.items() if name.startswith("cattery_orphans")] == ["1"]
+    stuck = {name: value for name, value in values.items() if name.startswith("cattery_stuck")}
+    assert len(stuck) == len(Kind)
+    assert [value for name, value in stuck.items() if 'kind="deletion"' in name] == ["1"]
