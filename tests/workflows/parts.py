@@ -35,6 +35,7 @@ from cattery.sandboxes.supervisor.processes import find_marked
 from cattery.settings import DatabaseSettings, SandboxSettings
 from cattery.temporal.messages import SweepResult
 from tests.scripted_type import PROMPTS_FILE, SCRIPTED
+from tests.workflows.histories import plant
 from workers.process import WorkerParts, running_workers
 from workers.settings import WorkerSettings
 
@@ -70,6 +71,7 @@ class Platform:
         made = harnesses.NewHarness(
             name="Tom", model="gpt-5.5", type="opencode", env_vars=dict(env or {})
         )
+        plant(*made.env_vars.values())
         async with self.database.write() as rows:
             return (await harnesses.create_harness(rows, project, owner, made)).harness_id
 
@@ -83,6 +85,7 @@ class Platform:
 
     async def store_prompt(self, session: SessionId, user: UserId, text: str) -> PromptId:
         """Accept a prompt and tell no workflow, as an API does that dies in between."""
+        plant(text)
         author = prompts.PromptAuthor(user, "ada")
         async with self.database.write() as rows:
             return (await prompts.accept_prompt(rows, session, author, text, None)).prompt_id

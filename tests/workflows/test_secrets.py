@@ -15,6 +15,8 @@ from cattery.events.model import Answer, EventType
 from cattery.harnesses.port import LaunchInput
 from cattery.temporal import naming
 from cattery.temporal.client import DATA_CONVERTER
+from tests.workflows import histories
+from tests.workflows.histories import find_faults, plant, read_histories
 from tests.workflows.parts import (
     Platform,
     launching,
@@ -56,7 +58,7 @@ async def test_no_history_has_prompts_answers_tokens_or_variables(platform: Plat
     teardown = platform.client.get_workflow_handle(naming.project_teardown_workflow(project))
     await teardown.result()
 
-    written = await read_histories(platform.client)
+    written = await written_by_id(platform.client)
     assert written[naming.session_workflow(session)]
     assert written[naming.harness_workflow(harness)]
     assert written[naming.harness_deletion_workflow(harness)]
@@ -81,7 +83,7 @@ async def test_what_a_harness_prints_as_it_fails_stays_out_of_histories(
         await platform.client.get_workflow_handle(naming.session_workflow(session)).result()
     assert "did not start" in str(failed.value.cause)
 
-    written = await read_histories(platform.client)
+    written = await written_by_id(platform.client)
     assert "did not start" in written[naming.harness_workflow(harness)]
     assert not [name for name, text in written.items() if IN_ENV in text]
 
@@ -114,12 +116,27 @@ async def chatty(temporal: Client, database_url: str, tmp_path: Path) -> AsyncIt
         yield made
 
 
-async def read_histories(client: Client) -> dict[str, str]:
-    """Every history of the namespace, by workflow id, as JSON and with its payloads in clear."""
+async def written_by_id(client: Client) -> dict[str, str]:
+    """Every history of the namespace, all runs of a workflow together."""
     found: dict[str, str] = {}
-    async for execution in client.list_workflows():
-        handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
-        history = await handle.fetch_history()
-        text = history.to_json() + " ".join(str(event) for event in history.events)
-        found[execution.id] = found.get(execution.id, "") + text
+    async for one in read_histories(client):
+        found[one.workflow_id] = found.get(one.workflow_id, "") + one.text
     return found
+
+
+async def test_a_secret_or_a_long_history_is_seen_at_the_end_of_a_run(
+    temporal: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look at all histories of a run, on one that has what it must not have."""
+    monkeypatch.setattr(histories, "_planted", set())
+    queue = "nobody-polls-here"
+    await temporal.start_workflow("gossip", "a planted canary", id="gossip", task_queue=queue)
+    handle = temporal.get_workflow_handle("gossip")
+    try:
+        assert not [fault for fault in await find_faults(temporal) if "gossip" in fault]
+        plant("a planted canary", "short")
+        assert "gossip has 'a planted canary'" in await find_faults(temporal)
+        monkeypatch.setattr(histories, "MAX_EVENTS", 1)
+        assert [fault for fault in await find_faults(temporal) if "gossip has 2 events" in fault]
+    finally:
+        await handle.terminate()
