@@ -8,6 +8,10 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from temporalio.client import WorkflowExecutionStatus
+
+from cattery.db import deletions
+from cattery.db.deletions import Asker
 from cattery.events.model import EventType
 from cattery.temporal import naming
 from cattery.temporal.client import is_open
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from tests.record_histories import Furnished
 
 FULL = "The quota is used up."
+MANY = 12
 SUGGESTED_AFTER = 40
 """Events after which the server suggests a fresh run."""
 
@@ -99,15 +104,50 @@ async def live_much_used_file_manager(given: "Furnished") -> dict[str, str]:
         await platform.lifecycles.ensure_file_manager(project)
 
         async def again() -> None:
-            await platform.lifecycles.ensure_file_manager(project)
+            for _ in range(5):
+                await platform.lifecycles.ensure_file_manager(project)
+            await asyncio.sleep(3)  # so that it looks: nobody waits for an answer then
 
         workflow_id = naming.file_manager_workflow(project)
         told = await _until_fresh(given, workflow_id, again)
     return {"file-manager.went-on-afresh": told}
 
 
+async def live_large_deletions(given: "Furnished") -> dict[str, str]:
+    """Delete a user with many projects, one of which has many harnesses."""
+    platform = given.platform
+    await wait_until_open(platform, given.session)
+    root = await platform.make_user("root", is_admin=True)
+    for _ in range(MANY):
+        await platform.make_project(given.user)
+        await platform.make_harness(given.project, given.user)
+    async with platform.database.write() as rows:
+        asker = Asker(root, "root")
+        await deletions.delete_user(rows, asker, given.user, grace=timedelta(0))
+    await platform.lifecycles.delete_user(given.user)
+    user = naming.user_deletion_workflow(given.user)
+    teardown = naming.project_teardown_workflow(given.project)
+    first = (await platform.client.get_workflow_handle(user).describe()).run_id
+    await platform.client.get_workflow_handle(user).result()
+    runs = [
+        run
+        async for run in platform.client.list_workflows(f"WorkflowId = '{teardown}'")
+        if run.status is WorkflowExecutionStatus.CONTINUED_AS_NEW
+    ]
+    return {
+        "user-deletion.went-on-afresh": f"{user}@{first}",
+        "project-teardown.went-on-afresh": f"{teardown}@{runs[-1].run_id}",
+    }
+
+
 FRESH_RUNS = frozenset(
-    {live_many_turns, live_many_starts, live_long_wait, live_much_used_file_manager}
+    {
+        live_many_turns,
+        live_many_starts,
+        live_long_wait,
+        live_much_used_file_manager,
+        live_large_deletions,
+    }
 )
 """Stories for a server that suggests a fresh run early."""
 

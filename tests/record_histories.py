@@ -49,6 +49,7 @@ from tests.fresh_run_stories import (
     SUGGESTED_AFTER,
     live_abort_while_mending,
     live_ignored_abort,
+    live_large_deletions,
     live_long_wait,
     live_many_starts,
     live_many_turns,
@@ -393,6 +394,7 @@ STORIES: list[tuple[Story, Registry]] = [
     (live_many_starts, SCRIPTED),
     (live_long_wait, SCRIPTED),
     (live_much_used_file_manager, SCRIPTED),
+    (live_large_deletions, SCRIPTED),
 ]
 
 WITH_WORKER = frozenset(

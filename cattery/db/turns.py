@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cattery.db.engine import Database, ReadSession
@@ -89,54 +88,6 @@ async def find_turn(session: ReadSession, prompt_id: PromptId) -> TurnFacts | No
     """Read a prompt; `None` where it was removed."""
     row = await session.get(PromptRow, prompt_id)
     return None if row is None else _turn(row)
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingTurn:
-    """The head of a session's queue."""
-
-    session_id: SessionId
-    prompt_id: PromptId
-    status: PromptStatus
-
-
-async def list_waiting_prompts(
-    session: ReadSession, *, older_than: timedelta
-) -> Sequence[WaitingTurn]:
-    """List prompts that have waited long enough for their signal to have been lost.
-
-    Only the head of a session's queue counts: those behind it wait for good reason.
-    """
-    rows = await session.execute(
-        text(
-            """
-            SELECT DISTINCT ON (p.session_id) p.session_id, p.id, p.status, p.created_at
-            FROM prompt p JOIN session s ON s.id = p.session_id
-            WHERE p.status <> 'done' AND s.deleting_at IS NULL AND s.status <> 'failed'
-            ORDER BY p.session_id, p.turn_no
-            """
-        )
-    )
-    cutoff = await session.scalar(select(func.now() - older_than))
-    return [
-        WaitingTurn(SessionId(session_id), PromptId(prompt_id), PromptStatus(status))
-        for session_id, prompt_id, status, created_at in rows
-        if created_at < cutoff
-    ]
-
-
-async def list_stuck_sessions(
-    session: ReadSession, *, older_than: timedelta
-) -> Sequence[SessionId]:
-    """List sessions that were never opened because their workflow was never started."""
-    rows = await session.scalars(
-        select(SessionRow.id).where(
-            SessionRow.status == SessionStatus.CREATING,
-            SessionRow.deleting_at.is_(None),
-            SessionRow.created_at < func.now() - older_than,
-        )
-    )
-    return [SessionId(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

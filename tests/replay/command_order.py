@@ -45,15 +45,18 @@ _NAMED: Final = frozenset({"patched", "deprecate_patch"})
 
 def outline() -> str:
     """Return the outline of every module of workflows."""
-    modules = sorted(WORKFLOWS.glob("*.py"))
-    return "\n".join(text for module in modules if (text := "\n".join(_of_module(module))))
+    modules = {
+        path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(WORKFLOWS.glob("*.py"))
+    }
+    functions = [
+        node for tree in modules.values() for node in ast.walk(tree) if isinstance(node, _FUNCTIONS)
+    ]
+    speaking = _speaking(functions)
+    outlines = ("\n".join(_of_module(path, tree, speaking)) for path, tree in modules.items())
+    return "\n".join(text for text in outlines if text)
 
 
-def _of_module(path: Path) -> Iterator[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    functions = [node for node in ast.walk(tree) if isinstance(node, _FUNCTIONS)]
-    names = {function.name for function in functions}
-    speaking = _speaking(functions, names)
+def _of_module(path: Path, tree: ast.Module, speaking: set[str]) -> Iterator[str]:
     lines: list[str] = []
     for owner, function in _in_source_order(tree):
         if function.name in speaking:
@@ -79,8 +82,11 @@ def _in_source_order(tree: ast.Module) -> Iterator[tuple[str, _Function]]:
                     yield f"{node.name}.", inner
 
 
-def _speaking(functions: Sequence[_Function], names: set[str]) -> set[str]:
-    """Name the functions that give commands, by themselves or by others that they call."""
+def _speaking(functions: Sequence[_Function]) -> set[str]:
+    """Name the functions that give commands, by themselves or by others that they call.
+
+    Of all modules together: a workflow may get its steps from a class in another one.
+    """
     speaking: set[str] = set()
     while True:
         more = {
@@ -89,7 +95,7 @@ def _speaking(functions: Sequence[_Function], names: set[str]) -> set[str]:
             if any(_command(call, speaking) for call in _calls(function))
         }
         if more <= speaking:
-            return speaking & names
+            return speaking
         speaking |= more
 
 
@@ -173,7 +179,10 @@ def _command(call: ast.Call, speaking: set[str]) -> str | None:
     if name == "cancel" and owner is not None and not call.args:
         return f"cancel {ast.unparse(owner)}"
     is_ours = owner is None or (isinstance(owner, ast.Name) and owner.id == "self")
-    return f"→ {name}" if is_ours and name in speaking else None
+    if not is_ours or name not in speaking:
+        return None
+    acts = [ast.unparse(one) for one in call.args if isinstance(one, ast.Attribute)]
+    return " ".join([f"→ {name}", *(one for one in acts if "Activities." in one)])
 
 
 def _described(name: str, call: ast.Call) -> str:

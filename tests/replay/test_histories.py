@@ -15,10 +15,11 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer
 
 from cattery.temporal.client import DATA_CONVERTER
+from tests.replay.reach import list_commands, list_reached
 from workers.process import ALL_WORKFLOWS
 
 HISTORIES = sorted(Path(__file__).with_name("histories").glob("*.json"))
-MAX_BYTES = 1_000_000
+MAX_BYTES = 2_000_000
 
 
 def history_of(path: Path) -> WorkflowHistory:
@@ -35,6 +36,15 @@ def test_every_workflow_has_a_history() -> None:
     types = {_type_of(path) for path in HISTORIES}
     assert types == {_name_of(each) for each in ALL_WORKFLOWS}
     assert all(path.stem.startswith(f"{_type_of(path)}.") for path in HISTORIES)
+
+
+async def test_every_command_of_every_workflow_is_reached_by_a_history() -> None:
+    reached = await list_reached(history_of(path) for path in HISTORIES)
+    missing = sorted(list_commands().keys() - reached)
+    assert not missing, (
+        "No recorded history comes to these. Tell a story for each in tests/record_histories.py, "
+        "then: make histories STORIES=its_name"
+    )
 
 
 def test_the_histories_are_small_and_name_no_machine() -> None:
