@@ -117,7 +117,7 @@ class Outgoing:
         if activity.in_activity():
             info = activity.info()
             return info.activity_type if self.is_ours(info.workflow_id) else None
-        return task if task in BACKGROUND else None
+        return task if self._marks and task in BACKGROUND else None
 
 
 def watch_outgoing(calls: Outgoing) -> None:

@@ -61,6 +61,7 @@ def uploads(tmp_path: Path) -> Iterator[Uploads]:
         process.stdin.close()
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("before", [OLD, None], ids=["over an old one", "for the first time"])
 async def test_an_upload_that_is_cut_anywhere_leaves_a_whole_skill_or_none(
     uploads: Uploads, tmp_path: Path, before: dict[str, str] | None
