@@ -131,6 +131,7 @@ class LifecycleActivities:
                 sandbox,
                 id=harness_deletion_workflow(sandbox.harness_id),
                 task_queue=ORCHESTRATION_QUEUE,
+                static_summary="delete a harness",
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 start_signal=HURRY_DELETION,
             )
@@ -144,6 +145,7 @@ class LifecycleActivities:
                 ref,
                 id=project_teardown_workflow(ref.project_id),
                 task_queue=ORCHESTRATION_QUEUE,
+                static_summary="tear a project down",
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 start_signal=HURRY_DELETION,
             )
@@ -195,5 +197,6 @@ def _sandbox_entity(
         sandbox,
         id=harness_workflow(sandbox.harness_id),
         task_queue=ORCHESTRATION_QUEUE,
+        static_summary="sandbox of a harness",
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
     )

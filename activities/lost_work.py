@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from temporalio.client import Client
-from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy
 
 from cattery.db import purge
 from cattery.db.engine import Database
@@ -37,6 +37,7 @@ from cattery.temporal.messages import (
     SessionRef,
     UserRef,
 )
+from cattery.temporal.search_attributes import SESSION, belonging_to
 
 LOOKS_AT_ONCE: Final = 16
 """Questions to Temporal under way at a time."""
@@ -69,6 +70,7 @@ class LostWork:
     signal: str | None = None
     signal_arguments: Sequence[object] = ()
     tells_open: bool = False
+    attributes: TypedSearchAttributes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ async def start_again(client: Client, lost: LostWork) -> None:
         start_signal=lost.signal,
         start_signal_args=lost.signal_arguments,
         static_summary=lost.summary,
+        search_attributes=lost.attributes,
     )
 
 
@@ -168,13 +171,20 @@ async def _find_deletions(database: Database, older_than: timedelta) -> list[Los
             if (found := await find_harness(rows, h))
         ]
 
-    def deletion(workflow: str, argument: object, workflow_id: str, summary: str) -> LostWork:
+    def deletion(
+        workflow: str,
+        argument: object,
+        workflow_id: str,
+        summary: str,
+        attributes: TypedSearchAttributes | None = None,
+    ) -> LostWork:
         return LostWork(
             kind=Kind.DELETION,
             workflow=workflow,
             argument=argument,
             workflow_id=workflow_id,
             summary=summary,
+            attributes=attributes,
         )
 
     return [
@@ -211,6 +221,7 @@ async def _find_deletions(database: Database, older_than: timedelta) -> list[Los
                 SessionRef(session_id=session),
                 naming.session_deletion_workflow(session),
                 "delete a session",
+                belonging_to(SESSION, session),
             )
             for session in sessions
         ),

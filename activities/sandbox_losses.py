@@ -63,6 +63,7 @@ async def tell_loss(client: Client, harness: HarnessFacts, lost: SandboxLost) ->
         HarnessSandboxInput(harness_id=harness.harness_id, project_id=harness.project_id),
         id=harness_workflow(harness.harness_id),
         task_queue=ORCHESTRATION_QUEUE,
+        static_summary="sandbox of a harness",
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         start_signal=SANDBOX_LOST,
         start_signal_args=[lost],

@@ -13,7 +13,7 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -39,6 +39,7 @@ from cattery.temporal.messages import (
     SessionRef,
     UserRef,
 )
+from cattery.temporal.search_attributes import HARNESS, SESSION, belonging_to
 
 _AGAIN = WorkflowIDConflictPolicy.USE_EXISTING
 
@@ -127,6 +128,7 @@ class TemporalLifecycles(Lifecycles):
                     id_conflict_policy=_AGAIN,
                     execution_timeout=min(timedelta(seconds=self._patience), _LOG_PATIENCE),
                     static_summary="log of a harness",
+                    search_attributes=belonging_to(HARNESS, harness_id),
                 )
         except WorkflowFailureError as error:
             raise UnavailableError(
@@ -183,6 +185,7 @@ class TemporalLifecycles(Lifecycles):
             SessionRef(session_id=session_id),
             naming.session_deletion_workflow(session_id),
             "delete a session",
+            belonging_to(SESSION, session_id),
         )
 
     @override
@@ -242,7 +245,14 @@ class TemporalLifecycles(Lifecycles):
                     "The answer could not be given to the agent. Try again."
                 ) from error
 
-    async def _begin(self, workflow: str, argument: object, workflow_id: str, summary: str) -> None:
+    async def _begin(
+        self,
+        workflow: str,
+        argument: object,
+        workflow_id: str,
+        summary: str,
+        attributes: TypedSearchAttributes | None = None,
+    ) -> None:
         async with _reachable():
             await self._client.start_workflow(
                 workflow,
@@ -251,6 +261,7 @@ class TemporalLifecycles(Lifecycles):
                 task_queue=naming.ORCHESTRATION_QUEUE,
                 id_conflict_policy=_AGAIN,
                 static_summary=summary,
+                search_attributes=attributes,
             )
 
     async def _signal_session(

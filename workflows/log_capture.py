@@ -17,6 +17,8 @@ class LogCaptureWorkflow:
     @workflow.run
     async def run(self, wanted: LogCaptureInput) -> None:
         """Have a worker read the log and store it."""
+        since = workflow.now().isoformat(timespec="seconds")
+        workflow.set_current_details(f"**reads the log** since {since}")
         await workflow.execute_activity_method(
             LogActivities.capture,
             wanted,

@@ -19,6 +19,8 @@ class SweepWorkflow:
     @workflow.run
     async def run(self) -> SweepResult:
         """Compare rows with what runs, and start again what was lost."""
+        since = workflow.now().isoformat(timespec="seconds")
+        workflow.set_current_details(f"**compares rows with what runs** since {since}")
         return await workflow.execute_activity_method(
             SweepActivities.run,
             start_to_close_timeout=SWEEP_TIMEOUT,

@@ -5,7 +5,7 @@ Opaque ids only: search attributes are stored in clear and never pass a codec.
 
 from collections.abc import Mapping
 
-from temporalio.common import SearchAttributeKey
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 PROJECT = SearchAttributeKey.for_keyword("CatteryProjectId")
 USER = SearchAttributeKey.for_keyword("CatteryUserId")
@@ -20,3 +20,8 @@ SEARCH_ATTRIBUTES: Mapping[str, str] = {
     key.name: "Keyword" for key in (PROJECT, USER, HARNESS, SESSION, PHASE)
 }
 """Name to type, as `temporal server start-dev --search-attribute NAME=TYPE` takes them."""
+
+
+def belonging_to(key: SearchAttributeKey[str], object_id: object) -> TypedSearchAttributes:
+    """Return what a workflow starts with that sets none by itself."""
+    return TypedSearchAttributes([SearchAttributePair(key, str(object_id))])
