@@ -30,7 +30,7 @@ STAND_INS = {"postgres:17": "postgres", "temporalio/temporal:latest": "temporal"
 OUR_IMAGES = ("server", "server-local")
 BUILT_TAG = "test"
 HARNESS = "opencode"
-TEST_TIMEOUT = 240
+TEST_TIMEOUT = 600
 _FOLDER = Path(__file__).parent
 _durations = pytest.StashKey[dict[str, float]]()
 
