@@ -269,15 +269,19 @@ class SessionWorkflow:
         sandbox = HarnessSandboxInput(
             harness_id=self._session.harness_id, project_id=self._session.project_id
         )
-        await self._unless_aborted(
-            workflow.start_activity_method(
-                LifecycleActivities.ensure_sandbox,
-                sandbox,
-                task_queue=SANDBOX_WAITS_QUEUE,
-                summary="have a sandbox that answers",
-                **ENSURE,
+        self._awaits_sandbox = True
+        try:
+            await self._unless_aborted(
+                workflow.start_activity_method(
+                    LifecycleActivities.ensure_sandbox,
+                    sandbox,
+                    task_queue=SANDBOX_WAITS_QUEUE,
+                    summary="have a sandbox that answers",
+                    **ENSURE,
+                )
             )
-        )
+        finally:
+            self._awaits_sandbox = False
 
     async def _open_in_harness(self) -> None:
         await workflow.execute_activity_method(

@@ -75,7 +75,7 @@ async def note_prompt(session: AsyncSession, session_id: SessionId, by: UserId) 
 async def find_idle(session: ReadSession, default: timedelta) -> Sequence[IdleSandbox]:
     """Find sandboxes that nobody has used for long enough, those first that rest the longest."""
     rows = await session.execute(
-        text(f"SELECT h.id, h.project_id, h.generation {_IDLE} ORDER BY h.used_at LIMIT :limit"),
+        text(FIND_IDLE),
         {"default": default.total_seconds(), "limit": ONE_LOOK},
     )
     return [IdleSandbox(HarnessId(h), ProjectId(p), generation) for h, p, generation in rows]
@@ -219,6 +219,9 @@ _IDLE: Final = """
                 SELECT 1 FROM prompt p WHERE p.session_id = s.id AND p.status <> 'done')))
 """
 """An expired lease counts until it is ended, which moves `used_at` to where it expired."""
+FIND_IDLE: Final = (
+    f"SELECT h.id, h.project_id, h.generation {_IDLE} ORDER BY h.used_at LIMIT :limit"
+)
 _ADD_TO_SUM: Final = text(
     """
     INSERT INTO site_fact (name, value)

@@ -22,7 +22,7 @@ from cattery.db import (
 )
 from cattery.db.engine import Database
 from cattery.db.harnesses import NewHarness
-from cattery.db.idle import claim_idle, find_idle, in_words
+from cattery.db.idle import FIND_IDLE, claim_idle, find_idle, in_words
 from cattery.db.leases import hold_lease, release_lease
 from cattery.db.prompts import PromptAuthor
 from cattery.db.sandbox_tokens import DatabaseTokenVerifier
@@ -268,3 +268,26 @@ async def test_the_timeline_of_a_harness_that_was_brought_back_tells_of_both(
         ("deletion_undone", "bob"),
         ("deletion_asked", "ada"),
     ]
+
+
+async def test_the_look_costs_by_the_sandboxes_that_run_and_not_by_all_there_are(
+    database: Database, ids: Ids
+) -> None:
+    async with database.write() as rows:
+        await rows.execute(
+            text(
+                "INSERT INTO harness (id, project_id, type, model, env_vars, status)"
+                " SELECT gen_random_uuid(), :project, 'opencode', 'gpt-5.5', '{}',"
+                " CASE WHEN n % 200 = 0 THEN 'ready' ELSE 'idle' END"
+                " FROM generate_series(1, 10000) n"
+            ),
+            {"project": ids.project},
+        )
+    async with database.read() as rows:
+        await rows.execute(text("ANALYZE harness, session, prompt, sandbox_lease"))
+        explained = await rows.scalars(
+            text(f"EXPLAIN {FIND_IDLE}"), {"default": 1_800.0, "limit": 200}
+        )
+        plan = "\n".join(explained)
+    assert "ix_harness_ready" in plan, plan
+    assert "Seq Scan on harness" not in plan, plan

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
+from temporalio.api.sdk.v1 import WorkflowMetadata
 
 from cattery.clock import utc_now
 from cattery.db import harnesses, idle, timeline
@@ -18,7 +19,15 @@ from cattery.ids import HarnessId, PromptId, SessionId, UserId
 from cattery.temporal import messages, naming
 from cattery.temporal.messages import SandboxIdle
 from tests.workflows.fake_runtime import FakeRuntime, fake_over
-from tests.workflows.parts import Platform, of_type, open_session, processes_of, text_of, worker_on
+from tests.workflows.parts import (
+    Platform,
+    of_type,
+    open_session,
+    processes_of,
+    text_of,
+    wait_until_open,
+    worker_on,
+)
 
 TIMEOUT = 60
 
@@ -413,3 +422,28 @@ async def test_an_end_that_is_held_up_says_so_and_comes_to_an_end(resting: Resti
 
     await resting.platform.until(is_over, "the end of the end")
     assert (await resting.row()).stopped_reason == "idle"
+
+
+async def test_the_details_of_a_session_say_what_its_sandbox_waits_for(
+    bare_platform: Platform,
+) -> None:
+    platform = bare_platform
+    runtime = fake_over(platform)
+    runtime.refusals = ["The quota is used up."] * 100
+    async with worker_on(platform):
+        user = await platform.make_user()
+        project = await platform.make_project(user)
+        harness = await platform.make_harness(project, user)
+        session = await platform.make_session(project, harness, user)
+        handle = platform.client.get_workflow_handle(naming.session_workflow(session))
+
+        async def tells() -> bool:
+            metadata: WorkflowMetadata = await handle.query(
+                "__temporal_workflow_metadata", result_type=WorkflowMetadata
+            )
+            return "waits for the sandbox: The quota is used up." in metadata.current_details
+
+        await platform.until(tells, "the details to tell")
+        runtime.refusals = []
+        await platform.lifecycles.start_sandbox(harness)
+        await wait_until_open(platform, session)
