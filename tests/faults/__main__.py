@@ -42,7 +42,7 @@ async def run(given: argparse.Namespace, folder: Path) -> int:
 
 
 def tell(outcome: Outcome) -> None:
-    print(write_line(outcome), flush=True)
+    print("\n  ".join([write_line(outcome), *outcome.left]), flush=True)
 
 
 async def look_closer(
