@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from temporalio.client import Client
 
 from activities.sweep import SweepActivities
 from api.cluster_access import ClusterAccess
@@ -23,8 +24,8 @@ from cattery.jsontypes import JsonObject
 from cattery.sandboxes.port import Isolation
 from cattery.temporal import messages, naming
 from tests.workflows.file_managers import Cluster, cluster_on
+from tests.workflows.histories import read_histories
 from tests.workflows.parts import Platform
-from tests.workflows.test_secrets import read_histories
 
 
 @pytest.fixture
@@ -55,6 +56,11 @@ async def wait_for_status(cluster: Cluster, project: ProjectId, status: HarnessS
         return facts is not None and facts.status is status
 
     await cluster.platform.until(reached, f"the file manager to be {status}")
+
+
+async def texts_of(client: Client) -> dict[str, str]:
+    """Read every history that there is; by workflow."""
+    return {one.workflow_id: one.text async for one in read_histories(client)}
 
 
 async def names(tree: FileTree) -> list[str]:
@@ -294,7 +300,7 @@ class TestSecrets:
         await names(tree)
         with pytest.raises(NotFoundError):
             await tree.read_text("canary-in-a-path")
-        written = await read_histories(cluster.platform.client)
+        written = await texts_of(cluster.platform.client)
         assert written[naming.file_manager_workflow(project)]
         for spec in cluster.managers.specs:
             assert not [name for name, text in written.items() if spec.token in text]
@@ -316,7 +322,7 @@ class TestLogs:
         async with platform.database.read() as rows:
             stored = await find_log(rows, harness)
         assert stored is not None
-        written = await read_histories(platform.client)
+        written = await texts_of(platform.client)
         assert written[naming.log_capture_workflow(harness)]
         line = said.splitlines()[0]
         assert not [name for name, text in written.items() if line in text]
