@@ -89,7 +89,7 @@ LATE = {
         "The volume claim not-there is not there. Start it again: that makes a new one.",
     ),
     "missing-secret": (
-        19,
+        149,
         "The secret that the sandbox starts with is not there: MountVolume.SetUp failed for "
         'volume "l" : secret "not-there" not found. A start that was given up takes it away. Start '
         "it again.",

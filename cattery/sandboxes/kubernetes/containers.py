@@ -8,6 +8,7 @@ from typing import Final
 from cattery.sandboxes.kubernetes.failures import clip
 from cattery.sandboxes.kubernetes.findings import (
     MOMENT,
+    MOUNT,
     Failure,
     Finding,
     events_of,
@@ -133,7 +134,7 @@ def _find_before_image(pod: PodView, events: Sequence[EventView], now: datetime)
             f"The secret that the sandbox starts with is not there: {said}. A start that was given "
             "up takes it away. Start it again."
         )
-        return find_soon(words, event.first_at, now, MOMENT)
+        return find_soon(words, event.first_at, now, MOUNT)
     return Finding(f"A volume is not there yet: {said}")
 
 

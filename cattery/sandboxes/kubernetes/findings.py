@@ -8,6 +8,9 @@ from cattery.sandboxes.kubernetes.views import ClaimView, EventView, PodView
 
 MOMENT = timedelta(seconds=20)
 """What is missing for so long is not only late: objects of one start are made within a second."""
+MOUNT = timedelta(seconds=150)
+"""For a secret that a pod cannot mount: a worker that dies before it makes the secret is missed for
+15 s, and the kubelet, which then has it, tries again after two minutes at most."""
 PATIENCE = timedelta(seconds=60)
 """For what often helps itself: a node that gets room, a registry or a provisioner that is busy."""
 
