@@ -85,6 +85,8 @@ class _Run:
         self._lane = lane
         self._lifecycle = lifecycle
         self._cut = cut
+        self._before: set[str] = set()
+        """What an earlier run that failed had left: it is not this one's."""
         self._workers: list[CutWorker] = []
         self.calls: list[SeenCall] = []
         self.died_at: float | None = None
@@ -124,6 +126,7 @@ class _Run:
 
     async def _run(self, worker: CutWorker) -> list[str]:
         lane, lifecycle = self._lane, self._lifecycle
+        self._before = {one.name for one in await lane.site.belongings(lane)}
         scene = await set_scene(lane)
         for step in lifecycle.prepare:
             await step(lane, scene)
@@ -172,7 +175,8 @@ class _Run:
     async def _find_left(self, scene: Scene) -> list[str]:
         lane = self._lane
         outside = await lane.site.belongings(lane)
-        return [f"left: {one.kind} {one.name}" for one in outside] + [
+        mine = [one for one in outside if one.name not in self._before]
+        return [f"left: {one.kind} {one.name}" for one in mine] + [
             f"left: {trace}" for trace in await find_traces(lane.platform.database, scene.ids)
         ]
 
