@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ OVERLAYS = ROOT / "k8s/overlays"
 IMAGES = (*{harness.image_name: None for harness in clone_registry().values()}, "filemgr", "server")
 DOCKERFILES = sorted((ROOT / "harness_images").rglob("Dockerfile"))
 BASE_IMAGES = {"python:3.13-slim", "debian:trixie-slim", "node:20-slim"}
+OUR_IMAGES = {"cattery-server:dev"}
 MODEL_SECRET = "cattery-models"
 RIGHTS = {
     ("agents.x-k8s.io", "sandboxes"): ["get", "list", "watch", "create", "patch", "delete"],
@@ -238,8 +240,13 @@ def test_the_cluster_runs_the_temporal_that_a_clone_does() -> None:
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: str(path.parent.name))
 def test_an_image_starts_from_known_ones_and_runs_as_nobody_special(path: Path) -> None:
     text = path.read_text()
-    assert set(re.findall(r"^FROM (\S+)", text, flags=re.MULTILINE)) <= BASE_IMAGES
-    assert re.findall(r"^USER (.+)$", text, flags=re.MULTILINE) == ["1000:1000"]
+    defaults = dict(re.findall(r"^ARG (\w+)=(\S+)$", text, flags=re.MULTILINE))
+    bases = re.findall(r"^FROM (\S+)", text, flags=re.MULTILINE)
+    assert {Template(base).substitute(defaults) for base in bases} <= BASE_IMAGES | OUR_IMAGES
+    # One that adds to our own image is root while it installs.
+    *others, last = re.findall(r"^USER (.+)$", text, flags=re.MULTILINE)
+    assert last == "1000:1000"
+    assert set(others) <= ({"root"} if "${SERVER_IMAGE}" in bases else set())
     for label in ("title", "description", "licenses", "version"):
         assert f"org.opencontainers.image.{label}=" in text
 

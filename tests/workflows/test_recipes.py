@@ -100,6 +100,7 @@ async def site(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> A
             address = environment.client.service_client.config.target_host
             async with running_system(folder, url, address, worker_script=WORKER) as system:
                 yield Site(system, folder, url, address)
+            system.worker_process.stop()  # the one that took over from the first
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:

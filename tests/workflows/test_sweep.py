@@ -78,7 +78,12 @@ async def test_a_prompt_whose_signal_was_lost_is_run_by_a_workflow_that_is_open(
     await platform.prompt(session, user, "deltas=1")
     await platform.wait_for_idles(session, 1)
     await platform.store_prompt(session, user, "deltas=3 size=1")
-    assert (await platform.sweep()).prompts == 1
+
+    async def signalled() -> bool:
+        return (await platform.sweep()).prompts == 1
+
+    # A turn has told of its end before its row says so; until then the next one is not due.
+    await platform.until(signalled, "the sweep to signal the prompt")
     events = await platform.wait_for_idles(session, 2)
 
     assert text_of(events) == said(3)
@@ -87,7 +92,7 @@ async def test_a_prompt_whose_signal_was_lost_is_run_by_a_workflow_that_is_open(
 
 async def test_a_turn_that_runs_and_those_behind_it_are_left_alone(platform: Platform) -> None:
     user, harness, session = await open_session(platform)
-    await platform.prompt(session, user, "deltas=40 rate=20")
+    await platform.prompt(session, user, "deltas=120 rate=20")
     await platform.prompt(session, user, "deltas=1")
     await platform.wait_for_events(session, EventType.MESSAGE_DELTA)
     for _ in range(3):
