@@ -148,11 +148,13 @@ class _Run:
     async def _finish(self, scene: Scene) -> list[str]:
         """Look whether everything holds, then delete the user and look that nothing is left."""
         lane = self._lane
-        left = await _until_empty(lambda: self._find_violations(scene))
+        # A suspension has come true once it is claimed; the next worker ends what it left running.
+        patience = CONVERGE_SECONDS if self.died_at else SETTLE_SECONDS
+        left = await _until_empty(lambda: self._find_violations(scene), patience)
         if not await has_no_user(lane, scene):
             await delete_user(lane, scene)
             await wait(lane, scene, has_no_user, CONVERGE_SECONDS)
-        return left + await _until_empty(lambda: self._find_left(scene))
+        return left + await _until_empty(lambda: self._find_left(scene), SETTLE_SECONDS)
 
     async def _keep_a_worker(self, worker: CutWorker) -> None:
         """Start another worker whenever one dies, as whatever supervises it does."""
@@ -181,9 +183,9 @@ class _Run:
         ]
 
 
-async def _until_empty(look: Callable[[], Awaitable[list[str]]]) -> list[str]:
+async def _until_empty(look: Callable[[], Awaitable[list[str]]], seconds: float) -> list[str]:
     """Look until there is nothing to be said, for a while; return what was said last."""
-    deadline = time.monotonic() + SETTLE_SECONDS
+    deadline = time.monotonic() + seconds
     while (found := await look()) and time.monotonic() < deadline:
         await asyncio.sleep(0.2)
     return found
