@@ -51,7 +51,7 @@ async def _tell(home: Home, settings: UpSettings, url: str, prompt: str, model: 
     async with _Site.open(url, helper) as operator, _demo_user(operator) as (username, password):
         console.say(f"Signing in at {url} as {username}, a user for this demo only.")
         token = _text((await operator.sign_in(username, password)), "token")
-        async with _Site.open(url, token) as site, _project(site, console) as project:
+        async with _Site.open(url, token) as site, _project(site, operator, console) as project:
             await _Story(site, console, project).tell(prompt, model)
     console.say("Deleted the project and the user. That is the whole story.", tone="good")
 
@@ -82,20 +82,30 @@ async def _demo_user(operator: "_Site") -> AsyncIterator[tuple[str, str]]:
     try:
         yield username, password
     finally:
-        await operator.call("DELETE", f"/admin/users/{_text(user, 'user_id')}")
+        await _delete_now(operator, operator, f"/admin/users/{_text(user, 'user_id')}")
         with contextlib.suppress(CommandError):
             await operator.call("POST", "/auth/logout")
 
 
 @contextlib.asynccontextmanager
-async def _project(site: "_Site", console: Console) -> AsyncIterator[str]:
+async def _project(site: "_Site", operator: "_Site", console: Console) -> AsyncIterator[str]:
     console.say("Making a project …")
     made = await site.call("POST", "/projects", {"project_name": "Demo"})
     project_id = _text(made, "project_id")
     try:
         yield project_id
     finally:
-        await site.call("DELETE", f"/projects/{project_id}")
+        await _delete_now(site, operator, f"/projects/{project_id}")
+
+
+async def _delete_now(site: "_Site", operator: "_Site", path: str) -> None:
+    """Delete something and skip its grace: nobody will want a demo back."""
+    await site.call("DELETE", path)
+    object_id = path.rpartition("/")[2]
+    for deletion in map(_object, _list(await operator.call("GET", "/deletions"))):
+        if deletion["object_id"] == object_id and deletion["phase"] == "grace":
+            deletion_id = _text(deletion, "deletion_id")
+            await operator.call("POST", f"/deletions/{deletion_id}/delete-now")
 
 
 class _Story:
