@@ -15,6 +15,7 @@ from api.middleware.body_limit import BodyLimit
 from api.middleware.cross_origin import CrossOrigin
 from api.middleware.request_log import RequestLog
 from api.middleware.security_headers import SecurityHeaders
+from api.rights import StandingRights
 from api.routes import (
     auth,
     deletions,
@@ -89,6 +90,7 @@ def create_app(
         runtime=runtime,
         lifecycles=lifecycles,
         hub=hub,
+        rights=StandingRights(database, hub),
         sign_in=SignIn(database, signer, passwords or Passwords(), limit),
     )
     app.state.checks = {"database": partial(check_database, database), **(checks or {})}

@@ -15,6 +15,7 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from api.lifecycles import Lifecycles
+from api.rights import StandingRights
 from api.site import SiteFacts
 from cattery.auth.access import (
     Caller,
@@ -48,6 +49,7 @@ class Parts:
     runtime: SandboxAccess
     lifecycles: Lifecycles
     hub: StreamHub
+    rights: StandingRights
     sign_in: SignIn
 
 
@@ -88,6 +90,10 @@ def _hub(parts: _Parts) -> StreamHub:
     return parts.hub
 
 
+def _rights(parts: _Parts) -> StandingRights:
+    return parts.rights
+
+
 def _sign_in(parts: _Parts) -> SignIn:
     return parts.sign_in
 
@@ -99,6 +105,7 @@ Db = Annotated[Database, Depends(_database)]
 Runtime = Annotated[SandboxAccess, Depends(_runtime)]
 LifecyclesDep = Annotated[Lifecycles, Depends(_lifecycles)]
 HubDep = Annotated[StreamHub, Depends(_hub)]
+RightsDep = Annotated[StandingRights, Depends(_rights)]
 SignInDep = Annotated[SignIn, Depends(_sign_in)]
 
 

@@ -12,6 +12,7 @@ of that was sent. A second `subscribe` of a session replaces the first.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,9 +24,9 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.dependencies import Parts
-from api.streams import LOOK_AGAIN, PING_EVERY, StandingGrant
-from cattery.auth.access import Caller, grant_session
-from cattery.db import access
+from api.rights import StandingGrant
+from api.streams import LOOK_AGAIN, PING_EVERY
+from cattery.auth.access import Caller
 from cattery.db.event_log import read_head
 from cattery.db.feed import FeedItem
 from cattery.errors import BadRequestError, CatteryError, NotFoundError
@@ -40,6 +41,7 @@ GOING_AWAY = 1012
 BROKEN = 1011
 MAX_SUBSCRIPTIONS = 200
 MAX_MESSAGE = 64 * 1024
+RECENT_PROJECTS = 32
 
 
 @dataclass(slots=True)
@@ -52,6 +54,8 @@ class TabSocket:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _subscriptions: dict[UUID, asyncio.Task[None]] = field(default_factory=dict)
     _feed: asyncio.Task[None] | None = None
+    _recent: deque[StandingGrant] = field(default_factory=lambda: deque(maxlen=RECENT_PROJECTS))
+    """Of the feed's latest items: while held, their answers serve the next item too."""
     _sending: asyncio.Lock = field(default_factory=asyncio.Lock)
     _over: asyncio.Event = field(default_factory=asyncio.Event)
     _broken: bool = False
@@ -142,15 +146,13 @@ class TabSocket:
         if self._subscriptions.get(session_id) is ended:
             del self._subscriptions[session_id]
 
-    async def _require_session(self, session_id: SessionId) -> None:
-        parts = self.parts
-        await grant_session(parts.database, parts.registry, self.user, str(session_id))
-
     async def _follow_session(self, session_id: SessionId, after: int) -> None:
         """Send a session's events; ends with an `error` where the reader may not see it."""
         hub = self.parts.hub
         try:
-            await self._require_session(session_id)
+            grant = self.parts.rights.grant(self.user, session_id=session_id)
+            if not (await grant.check()).may_see:
+                raise NotFoundError("session")
             head = await read_head(self.parts.database, session_id)
             if after > head:  # the log is another one than the tab knows: begin anew
                 await self._send({"op": "reset", "session_id": str(session_id), "floor_seq": 0})
@@ -160,12 +162,10 @@ class TabSocket:
                     await self._send_events(session_id, frames)
                 live: JsonObject = {"session_id": str(session_id), "seq": subscription.cursor}
                 await self._send({"op": "live", **live})
-                grant = StandingGrant(self.parts.database, hub, self.user)
                 while not hub.closing:
                     frames = await subscription.next_frames(wait=LOOK_AGAIN)
-                    if grant.is_due():
-                        await self._require_session(session_id)
-                        grant = StandingGrant(self.parts.database, hub, self.user)
+                    if grant.is_due() and not (await grant.check()).may_see:
+                        raise NotFoundError("session")
                     if frames:
                         await self._send_events(session_id, frames)
         except CatteryError as error:
@@ -197,21 +197,21 @@ class TabSocket:
             return item if concerns else None
         if item.project_id is None:
             return item if item.kind == "lost" else None
-        async with self.parts.database.read() as rows:
-            project = await access.find_project(rows, ProjectId(item.project_id), self.user.user_id)
-        if project is not None:
+        grant = self.parts.rights.grant(self.user, project_id=ProjectId(item.project_id))
+        self._recent.append(grant)
+        if (await grant.check()).may_see:
             return item
         return FeedItem("project") if item.kind == "project" else None
 
     async def _guard(self) -> None:
         """Ping, and end the socket when its reader is signed out or the process stops."""
         hub = self.parts.hub
-        grant = StandingGrant(self.parts.database, hub, self.user)
+        grant = self.parts.rights.grant(self.user)
         waited = 0.0
         while not hub.closing:
             await asyncio.sleep(1.0)
             waited += 1.0
-            if grant.is_due() and not await grant.is_signed_in():
+            if grant.is_due() and not await grant.holds():
                 await self._close(SIGNED_OUT)
                 return
             if waited >= PING_EVERY:

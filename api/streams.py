@@ -9,9 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from time import monotonic
 
-from cattery.auth.access import Caller
-from cattery.db import access, users
-from cattery.db.engine import Database
+from api.rights import StandingGrant
 from cattery.errors import BadRequestError
 from cattery.events.hub import Frame, StreamHub
 from cattery.events.model import EventType
@@ -20,45 +18,10 @@ from cattery.ids import SessionId
 LOOK_AGAIN = 5.0
 """Seconds between looks at whether rights changed, whatever the stream does."""
 PING_EVERY = 15.0
-RECHECK_EVERY = 60.0
-"""Seconds after which rights are checked without a sign of change: sign-ins expire silently."""
 
 SSE_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _PING = b": ping\n\n"
 _RETRY = b"retry: 1000\n\n"
-
-
-class StandingGrant:
-    """Whether a signed-in reader may still see a session; asks the database only on a hint."""
-
-    def __init__(self, database: Database, hub: StreamHub, user: Caller) -> None:
-        self._database = database
-        self._hub = hub
-        self._user = user
-        self._epoch = hub.access_epoch
-        self._checked_at = monotonic()
-
-    def is_due(self) -> bool:
-        """Tell whether something may have changed since the last check."""
-        return (
-            self._epoch != self._hub.access_epoch or monotonic() - self._checked_at > RECHECK_EVERY
-        )
-
-    async def is_signed_in(self) -> bool:
-        """Check that the reader's sign-in still stands."""
-        self._epoch, self._checked_at = self._hub.access_epoch, monotonic()
-        async with self._database.read() as rows:
-            user = await users.find_signed_in_user(
-                rows, self._user.user_id, self._user.auth_session_id
-            )
-        return user is not None
-
-    async def may_read(self, session_id: SessionId) -> bool:
-        """Check that the reader's sign-in stands and that they may see the session."""
-        if not await self.is_signed_in():
-            return False
-        async with self._database.read() as rows:
-            return await access.find_session(rows, session_id, self._user.user_id) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +56,7 @@ class SseStream:
         async with self.hub.subscribe(self.session_id, after) as subscription:
             while not self.hub.closing:
                 frames = await subscription.next_frames(wait=LOOK_AGAIN)
-                if self.grant.is_due() and not await self.grant.may_read(self.session_id):
+                if self.grant.is_due() and not await self.grant.holds():
                     return
                 if frames or monotonic() - last_sent >= PING_EVERY:
                     last_sent = monotonic()

@@ -17,7 +17,6 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.dependencies import Parts
-from api.streams import StandingGrant
 from api.terminal_lease import attached
 from api.terminal_output import OutputFilter
 from cattery.auth.access import SessionGrant
@@ -212,14 +211,15 @@ class TerminalSocket:
     async def _guard(self) -> None:
         """End the socket when its reader may no longer see it, or the sandbox was stopped."""
         hub = self.parts.hub
-        grant = StandingGrant(self.parts.database, hub, self.access.user)
+        grant = self.parts.rights.grant(self.access.user, session_id=self.access.session_id)
         while not hub.closing:
             await asyncio.sleep(1.0)
             if not grant.is_due():
                 continue
-            if not await grant.is_signed_in():
+            standing = await grant.check()
+            if not standing.signed_in:
                 raise TerminalEndedError(SIGNED_OUT, "You are signed out.")
-            if not await grant.may_read(self.access.session_id):
+            if not standing.may_see:
                 raise TerminalEndedError(NO_ACCESS, "You may not see this session any more.")
         raise TerminalEndedError(GOING_AWAY, "The server restarts. Open the terminal again.")
 

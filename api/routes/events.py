@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from starlette.responses import StreamingResponse
 
-from api.dependencies import Db, HubDep, LifecyclesDep, SessionAccess
+from api.dependencies import Db, HubDep, LifecyclesDep, RightsDep, SessionAccess
 from api.follow_up import tell_lifecycles
 from api.schemas.errors import answers
 from api.schemas.events import PlatformEvent
 from api.schemas.prompts import PromptCreate
 from api.schemas.streams import LoggedEvent
-from api.streams import SSE_HEADERS, SseStream, StandingGrant, parse_cursor
+from api.streams import SSE_HEADERS, SseStream, parse_cursor
 from cattery.db.event_log import read_head
 from cattery.db.prompts import PromptAuthor, accept_prompt
 
@@ -32,6 +32,7 @@ async def watch_events(
     access: SessionAccess,
     database: Db,
     hub: HubDep,
+    rights: RightsDep,
     after: Annotated[
         str | None, Query(description="Number of the last event that is known; 0 is the beginning.")
     ] = None,
@@ -43,7 +44,7 @@ async def watch_events(
     """
     head = await read_head(database, access.session_id)
     cursor = parse_cursor(last_event_id or after or "0", head)
-    grant = StandingGrant(database, hub, access.user)
+    grant = rights.grant(access.user, session_id=access.session_id)
     stream = SseStream(hub, grant, access.session_id).follow(cursor)
     return StreamingResponse(stream, media_type=_STREAM, headers=SSE_HEADERS)
 
@@ -65,6 +66,7 @@ async def send_message(
     access: SessionAccess,
     database: Db,
     hub: HubDep,
+    rights: RightsDep,
     lifecycles: LifecyclesDep,
 ) -> StreamingResponse:
     """Prompt the agent and stream this turn's events, from its first to its `session.idle`.
@@ -77,6 +79,6 @@ async def send_message(
     async with database.write() as rows:
         accepted = await accept_prompt(rows, access.session_id, author, body.text, None)
     await tell_lifecycles(lifecycles.submit_prompt(access.session_id, accepted.prompt_id))
-    grant = StandingGrant(database, hub, access.user)
+    grant = rights.grant(access.user, session_id=access.session_id)
     stream = SseStream(hub, grant, access.session_id).turn(accepted.seq, accepted.turn_no)
     return StreamingResponse(stream, media_type=_STREAM, headers=SSE_HEADERS)

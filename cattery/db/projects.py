@@ -187,7 +187,7 @@ async def remove_member(session: AsyncSession, project_id: ProjectId, user_id: U
     await announce(session, "project", project_id, project_id)
 
 
-def visible_to(user_id: UserId) -> ColumnElement[bool]:
+def visible_to(user_id: UserId | ColumnElement[UUID]) -> ColumnElement[bool]:
     """Return the condition under which a user sees a project: it lives, and is theirs or shared.
 
     This is the one place that says so; every look-up of an id below a project joins it.
@@ -195,6 +195,7 @@ def visible_to(user_id: UserId) -> ColumnElement[bool]:
     is_member = (
         select(ProjectMemberRow.user_id)
         .where(ProjectMemberRow.project_id == ProjectRow.id, ProjectMemberRow.user_id == user_id)
+        .correlate_except(ProjectMemberRow)
         .exists()
     )
     return and_(

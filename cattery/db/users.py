@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, delete, exists, func, literal, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -75,16 +75,23 @@ async def find_signed_in_user(
         await session.execute(
             select(UserRow.id, UserRow.username, UserRow.is_admin)
             .join(AuthSessionRow, AuthSessionRow.user_id == UserRow.id)
-            .where(
-                AuthSessionRow.id == auth_session_id,
-                AuthSessionRow.revoked_at.is_(None),
-                AuthSessionRow.expires_at > func.now(),
-                UserRow.id == user_id,
-                _ALIVE,
-            )
+            .where(is_sign_in(user_id, auth_session_id))
         )
     ).one_or_none()
     return SignedInUser(UserId(row[0]), row[1], row[2]) if row else None
+
+
+def is_sign_in(
+    user_id: UserId | ColumnElement[UUID], auth_session_id: AuthSessionId | ColumnElement[UUID]
+) -> ColumnElement[bool]:
+    """Return the condition under which a sign-in is the user's, who lives, and is not over."""
+    return and_(
+        AuthSessionRow.id == auth_session_id,
+        AuthSessionRow.revoked_at.is_(None),
+        AuthSessionRow.expires_at > func.now(),
+        UserRow.id == user_id,
+        _ALIVE,
+    )
 
 
 async def find_credentials(session: AsyncSession, username: str) -> Credentials | None:

@@ -207,7 +207,7 @@ async def test_a_sign_in_that_expires_in_silence_ends_its_streams_too(
     session_id: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("api.streams.RECHECK_EVERY", 0.2)
+    monkeypatch.setattr("api.rights.RECHECK_EVERY", 0.2)
     async with watchers.stream(ada, f"/sessions/{session_id}/events") as stream:
         await tell(site, session_id, 1, word(1))
         assert await ids(stream, 1) == [1]
