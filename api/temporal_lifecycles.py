@@ -142,6 +142,7 @@ class TemporalLifecycles(Lifecycles):
             await self._sandbox(harness_id),
             naming.harness_deletion_workflow(harness_id),
             "delete a harness",
+            signal=messages.LOOK_AGAIN,
         )
 
     @override
@@ -151,6 +152,7 @@ class TemporalLifecycles(Lifecycles):
             ProjectRef(project_id=project_id),
             naming.project_teardown_workflow(project_id),
             "tear a project down",
+            signal=messages.LOOK_AGAIN,
         )
 
     @override
@@ -160,6 +162,7 @@ class TemporalLifecycles(Lifecycles):
             UserRef(user_id=user_id),
             naming.user_deletion_workflow(user_id),
             "delete a user",
+            signal=messages.LOOK_AGAIN,
         )
 
     @override
@@ -252,7 +255,9 @@ class TemporalLifecycles(Lifecycles):
         workflow_id: str,
         summary: str,
         attributes: TypedSearchAttributes | None = None,
+        signal: str | None = None,
     ) -> None:
+        """Start a workflow, or have one that runs, or is about to end, look at the rows again."""
         async with _reachable():
             await self._client.start_workflow(
                 workflow,
@@ -260,6 +265,7 @@ class TemporalLifecycles(Lifecycles):
                 id=workflow_id,
                 task_queue=naming.ORCHESTRATION_QUEUE,
                 id_conflict_policy=_AGAIN,
+                start_signal=signal,
                 static_summary=summary,
                 search_attributes=attributes,
             )

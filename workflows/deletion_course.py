@@ -1,7 +1,7 @@
 """The course of every deletion: its grace, the point of no return, steps that never give up.
 
 Each deletion workflow is one of these and adds what it deletes. People reach it by an update and
-three signals, which only note what they want; the course acts on that, one thing at a time. Its row
+four signals, which only note what they want; the course acts on that, one thing at a time. Its row
 in the database has the last word on the point of no return.
 """
 
@@ -52,6 +52,7 @@ class DeletionCourse:
         self._since: datetime | None = None
         self._is_committed = False
         self._hurry = False
+        self._is_news = False
         self._retry = False
         self._force: DeletionForce | None = None
         self._undos: list[tuple[str, asyncio.Future[str | None]]] = []
@@ -74,6 +75,11 @@ class DeletionCourse:
     def delete_now(self) -> None:
         """Skip the rest of the grace."""
         self._hurry = True
+
+    @workflow.signal(name=messages.LOOK_AGAIN)
+    def look_again(self) -> None:
+        """Read the rows again before the end: the object may have been deleted once more."""
+        self._is_news = True
 
     @workflow.signal(name=messages.RETRY_DELETION)
     def retry_now(self) -> None:
@@ -111,24 +117,33 @@ class DeletionCourse:
 
     async def _lead(self, delete: Callable[[], Awaitable[None]]) -> str:
         outcome = "nothing to delete"
-        while (await self._load()).is_due:
-            if self._facts.wait_seconds is not None and not await self._pass_grace():
-                outcome = "undone"
-                continue
-            self._is_committed = True
-            await self._answer_undos(TOO_LATE)
-            self._enter("deleting")
-            await delete()
-            outcome = "deleted"
-        await self._answer_undos(None if outcome == "undone" else TOO_LATE)
-        self._enter(outcome)
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        return outcome
+        while True:
+            while (await self._load()).is_due:
+                if self._facts.wait_seconds is not None and not await self._pass_grace():
+                    outcome = "undone"
+                    continue
+                self._is_committed = True
+                await self._answer_undos(TOO_LATE)
+                self._enter("deleting")
+                await delete()
+                outcome = "deleted"
+            await self._answer_undos(None if outcome == "undone" else TOO_LATE)
+            self._enter(outcome)
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            if not self._is_news:
+                return outcome
 
     async def _load(self) -> DeletionFacts:
-        self._facts = await workflow.execute_activity_method(
-            DeletionCourseActivities.load, self._target, summary="read how it stands", **ROWS
-        )
+        """Read how it stands, and again where it has changed meanwhile."""
+        self._is_news = True
+        while self._is_news:
+            self._is_news = False
+            self._facts = await workflow.execute_activity_method(
+                DeletionCourseActivities.load,
+                self._target,
+                summary="read how it stands",
+                **ROWS,
+            )
         return self._facts
 
     async def _pass_grace(self) -> bool:

@@ -16,7 +16,7 @@ from tests.faults.rig import SITES, open_lanes
 
 LANES = int(os.environ.get("CATTERY_FAULT_LANES", "6"))
 """Cuts at once, of each site. They mostly wait for time-outs."""
-ROOM = 8
+ROOM = 7
 """Cuts of each lifecycle at each site."""
 LEAST = 150
 SEED = int(os.environ.get("CATTERY_FAULT_SEED") or secrets.randbelow(10_000))

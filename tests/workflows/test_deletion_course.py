@@ -12,6 +12,7 @@ from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from activities.deletion_course import DeletionPatience
 from cattery.db import deletion_course, deletions, projects, purge
 from cattery.db.deletions import Asker, DeletionRecord
+from cattery.db.engine import ReadSession
 from cattery.deletion_states import DeletionKind, DeletionPhase
 from cattery.errors import ConflictError, NotFoundError
 from cattery.events.model import EventType
@@ -349,6 +350,33 @@ async def test_an_object_that_was_brought_back_can_be_deleted_again(platform: Pl
         return (await record_of(platform, asked)).phase is DeletionPhase.DONE
 
     await platform.until(done, "the last deletion to be done")
+
+
+async def test_a_deletion_asked_for_while_the_one_before_ends_is_not_lost(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = await platform.make_user()
+    project = await platform.make_project(user)
+    looked, go_on = asyncio.Event(), asyncio.Event()
+    find = deletion_course.find_course
+
+    async def find_and_wait(
+        rows: ReadSession, kind: DeletionKind, object_id: UUID
+    ) -> deletion_course.Course:
+        found = await find(rows, kind, object_id)
+        if not found.is_due and not go_on.is_set():
+            looked.set()
+            await go_on.wait()
+        return found
+
+    monkeypatch.setattr(deletion_course, "find_course", find_and_wait)
+    await delete_project(platform, user, project, grace=DAY)
+    await undo(project_teardown(platform, project))
+    await looked.wait()  # and seen that nothing is to be deleted
+    asked = await delete_project(platform, user, project, grace=DAY)
+    go_on.set()
+    await undo(project_teardown(platform, project))
+    assert (await record_of(platform, asked)).phase is DeletionPhase.UNDONE
 
 
 @asynccontextmanager
