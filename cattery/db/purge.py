@@ -19,6 +19,7 @@ from cattery.db.tables import (
     AuthSessionRow,
     Base,
     DeletionRow,
+    EventBlobRow,
     FileManagerRow,
     HarnessEventRow,
     HarnessLogRow,
@@ -40,6 +41,8 @@ PAGE = 200
 """Objects that one step of a deletion looks at."""
 PURGED_AT_ONCE = 20
 """Sessions whose rows one transaction removes."""
+_LOG = (SessionStreamRow, SessionEventRow, EventBlobRow)
+"""In this order: whoever writes to a log locks its row first, and writes nothing without it."""
 
 
 async def list_sessions_of_harness(
@@ -66,8 +69,8 @@ async def list_projects_of_user(session: ReadSession, user_id: UserId) -> Sequen
 
 async def purge_session(session: AsyncSession, session_id: SessionId) -> None:
     """Remove a session with its prompts, answers and log."""
-    await session.execute(delete(SessionEventRow).where(SessionEventRow.session_id == session_id))
-    await session.execute(delete(SessionStreamRow).where(SessionStreamRow.session_id == session_id))
+    for table in _LOG:
+        await session.execute(delete(table).where(table.session_id == session_id))
     await session.execute(delete(SessionRow).where(SessionRow.id == session_id))
 
 
@@ -164,7 +167,7 @@ async def purge_some_sessions(session: AsyncSession, harness_id: HarnessId) -> i
             select(SessionRow.id).where(SessionRow.harness_id == harness_id).limit(PURGED_AT_ONCE)
         )
     ).all()
-    for table in (SessionEventRow, SessionStreamRow):
+    for table in _LOG:
         await session.execute(
             delete(table)
             .where(table.session_id.in_(found))
@@ -228,7 +231,7 @@ def _belonging(
 
 
 _OF_HARNESS = (SandboxTokenRow, HarnessLogRow, SandboxLeaseRow, HarnessEventRow, SessionRow)
-_OF_SESSION = (PromptRow, AnswerRow, SessionStreamRow, SessionEventRow)
+_OF_SESSION = (PromptRow, AnswerRow, *_LOG)
 
 
 async def mark_projects_of_user(session: AsyncSession, user_id: UserId) -> None:

@@ -363,11 +363,18 @@ class PromptRow(Base):
     stop_requested_by: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     signalled_at: Mapped[datetime | None]
+    folded: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether the pieces of what the turn said were put together; see `cattery.db.folding`."""
 
     __table_args__ = (
         UniqueConstraint("session_id", "turn_no"),
         UniqueConstraint("session_id", "idempotency_key"),
         Index("ix_prompt_status", "status", postgresql_where=text("status <> 'done'")),
+        Index(
+            "ix_prompt_to_fold",
+            "created_at",
+            postgresql_where=text("status = 'done' AND NOT folded"),
+        ),
     )
 
 
@@ -450,3 +457,15 @@ class SessionEventRow(Base):
         ),
         Index("ix_session_event_session_id_turn_no", "session_id", "turn_no"),
     )
+
+
+class EventBlobRow(Base):
+    """What is too large for an event: its whole data, once a session, by the digest of it."""
+
+    __tablename__ = "event_blob"
+
+    session_id: Mapped[UUID]
+    digest: Mapped[str]
+    data: Mapped[JsonObject]
+
+    __table_args__ = (PrimaryKeyConstraint("session_id", "digest"),)
