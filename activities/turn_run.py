@@ -26,7 +26,8 @@ from activities.sandbox_losses import find_loss
 from activities.turn_stream import PostedPrompt, TurnStream
 from activities.unknown_frames import UnknownFrames
 from cattery.db.engine import Database
-from cattery.db.event_log import Fence, read_events
+from cattery.db.event_log import read_events
+from cattery.db.fences import Fence
 from cattery.db.sandbox_rows import HarnessFacts
 from cattery.db.states import HarnessStatus, PromptStatus
 from cattery.db.turns import SessionFacts, TurnFacts, TurnRows, find_turn, find_turn_to_run

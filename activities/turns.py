@@ -11,7 +11,8 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activities.heartbeat import heartbeating
 from activities.turn_run import TurnRun, TurnServices
 from cattery.db.engine import ReadSession
-from cattery.db.event_log import Fence, claim_fence, read_event_by_key, read_events
+from cattery.db.event_log import read_event_by_key, read_events
+from cattery.db.fences import Fence, claim_fence
 from cattery.db.sandbox_rows import HarnessFacts, find_harness
 from cattery.db.states import PromptStatus, SessionPhase
 from cattery.db.turns import (

@@ -46,9 +46,25 @@ class SseStream:
         yield _PING
         async for frames in self._pages(after):
             mine = [f for f in frames if f.turn_no == turn_no and f.type not in _PLATFORM_ONLY]
-            yield b"".join(_contract(frame) for frame in mine) or _PING
+            async for block in self._contract_blocks(mine):
+                yield block
+            if not mine:
+                yield _PING
             if any(_ends_turn(frame, turn_no) for frame in frames):
                 return
+
+    async def _contract_blocks(self, frames: list[Frame]) -> AsyncIterator[bytes]:
+        """Write frames as the contract has them: what is large is read whole, one at a time."""
+        small: list[bytes] = []
+        for frame in frames:
+            if not frame.is_preview:
+                small.append(_contract(frame))
+                continue
+            yield b"".join(small)
+            small.clear()
+            whole = await self.hub.read_whole(self.session_id, frame.seq)
+            yield _contract(whole or frame)
+        yield b"".join(small)
 
     async def _pages(self, after: int) -> AsyncIterator[list[Frame]]:
         """Give the frames as they come; an empty list is a sign of life."""

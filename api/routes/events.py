@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from api.dependencies import Db, HubDep, LifecyclesDep, RightsDep, SessionAccess
 from api.follow_up import tell_lifecycles
@@ -14,6 +14,7 @@ from api.schemas.streams import LoggedEvent
 from api.streams import SSE_HEADERS, SseStream, parse_cursor
 from cattery.db.event_log import read_head
 from cattery.db.prompts import PromptAuthor, accept_prompt
+from cattery.errors import NotFoundError
 
 router = APIRouter(prefix="/sessions/{session_id}", tags=["events"])
 
@@ -47,6 +48,16 @@ async def watch_events(
     grant = rights.grant(access.user, session_id=access.session_id)
     stream = SseStream(hub, grant, access.session_id).follow(cursor)
     return StreamingResponse(stream, media_type=_STREAM, headers=SSE_HEADERS)
+
+
+@router.get("/events/{seq}", response_model=LoggedEvent, responses=answers(401, 404))
+async def read_event(access: SessionAccess, hub: HubDep, seq: str) -> Response:
+    """Read one event whole: of a large one the streams carry only the beginning (`large`)."""
+    number = int(seq) if seq.isascii() and seq.isdigit() and len(seq) < 19 else 0
+    frame = await hub.read_whole(access.session_id, number)
+    if frame is None:
+        raise NotFoundError("event")
+    return Response(frame.full, media_type="application/json")
 
 
 @router.post(

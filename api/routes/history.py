@@ -69,7 +69,7 @@ async def export_session(
 async def _fold(access: SessionGrant, database: Database) -> list[history.HistoryMessage]:
     if access.transport is TransportKind.TERMINAL:
         return []
-    return fold_history(await read_events(database, access.session_id))
+    return fold_history(await read_events(database, access.session_id, whole=True))
 
 
 def _encode(messages: list[history.HistoryMessage]) -> bytes:

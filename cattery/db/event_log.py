@@ -17,6 +17,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cattery.db.engine import Database
+from cattery.db.event_blobs import WHOLE_DATA, WITH_BLOB, store_blob
+from cattery.db.fences import Fence
 from cattery.events.model import LoggedEvent, NewEvent
 from cattery.ids import SessionId
 from cattery.jsontypes import JsonObject
@@ -29,48 +31,11 @@ PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Fence:
-    """Who may write a turn's events: one attempt of one turn.
-
-    `attempt_at` is the moment, in microseconds, at which the attempt was scheduled by the server:
-    it grows with each attempt and survives an operator's reset of the attempt count.
-    """
-
-    session_id: SessionId
-    turn_no: int
-    attempt_at: int
-
-
-@dataclass(frozen=True, slots=True)
 class BatchRow:
     """One event of a batch and the fence that it is written under."""
 
     fence: Fence
     event: NewEvent
-
-
-async def claim_fence(session: AsyncSession, fence: Fence, owner: str) -> bool:
-    """Take over the writing of a session for one attempt; false where a later one has it.
-
-    The fence holds from the commit of the caller's transaction on.
-    """
-    result = await session.execute(
-        text(
-            """
-            UPDATE session_stream SET turn_no = :turn_no, attempt_at = :attempt_at, owner = :owner
-            WHERE session_id = :session_id
-              AND (turn_no, attempt_at) <= (:turn_no, :attempt_at)
-            RETURNING 1
-            """
-        ),
-        {
-            "turn_no": fence.turn_no,
-            "attempt_at": fence.attempt_at,
-            "owner": owner,
-            "session_id": fence.session_id,
-        },
-    )
-    return result.first() is not None
 
 
 _APPEND = """
@@ -127,6 +92,9 @@ async def append_batch(
         out, or was already written by this very batch: `holds_fence` tells.
     """
     rows = _without_repeated_keys(rows)
+    for row in rows:
+        if row.event.whole is not None:
+            await store_blob(connection, row.fence, row.event)
     cursor = await connection.execute(
         _APPEND,
         {
@@ -159,15 +127,6 @@ def _without_repeated_keys(rows: Sequence[BatchRow]) -> Sequence[BatchRow]:
         if key is not None:
             seen.add((row.fence.session_id, key))
     return kept
-
-
-async def holds_fence(connection: AsyncConnection[TupleRow], fence: Fence) -> bool:
-    """Tell whether an attempt may still write."""
-    cursor = await connection.execute(
-        "SELECT 1 FROM session_stream WHERE session_id = %s AND turn_no = %s AND attempt_at = %s",
-        (fence.session_id, fence.turn_no, fence.attempt_at),
-    )
-    return await cursor.fetchone() is not None
 
 
 async def append_in_transaction(
@@ -286,18 +245,27 @@ async def read_head(database: Database, session_id: SessionId) -> int:
 
 
 async def read_events(
-    database: Database, session_id: SessionId, *, after: int = 0, turn_no: int | None = None
+    database: Database,
+    session_id: SessionId,
+    *,
+    after: int = 0,
+    turn_no: int | None = None,
+    whole: bool = False,
 ) -> list[LoggedEvent]:
-    """Read all of a session's events after a number, or those of one turn."""
+    """Read all of a session's events after a number, or those of one turn.
+
+    With `whole` large events come as they were, not as their beginnings.
+    """
+    data, blobs = (WHOLE_DATA, WITH_BLOB) if whole else ("e.data", "")
     async with database.read() as session:
         rows = await session.execute(
             text(
-                """
-                SELECT seq, turn_no, type, data FROM session_event
-                WHERE session_id = :session_id AND seq > :after
-                  AND (CAST(:turn_no AS int) IS NULL OR turn_no = :turn_no)
-                ORDER BY seq
-                """
+                f"""
+                SELECT e.seq, e.turn_no, e.type, {data} FROM session_event e {blobs}
+                WHERE e.session_id = :session_id AND e.seq > :after
+                  AND (CAST(:turn_no AS int) IS NULL OR e.turn_no = :turn_no)
+                ORDER BY e.seq
+                """  # noqa: S608 - constants of ours
             ),
             {"session_id": session_id, "after": after, "turn_no": turn_no},
         )

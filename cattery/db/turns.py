@@ -8,8 +8,9 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cattery.db.engine import Database, ReadSession
-from cattery.db.event_log import Fence, append_in_transaction, claim_fence
+from cattery.db.event_log import append_in_transaction
 from cattery.db.feed import announce
+from cattery.db.fences import Fence, claim_fence
 from cattery.db.idle import note_use
 from cattery.db.sandbox_rows import HarnessFacts, harness_facts
 from cattery.db.states import PromptStatus, SessionPhase, SessionStatus

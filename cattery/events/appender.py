@@ -18,8 +18,10 @@ import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from cattery.db.event_log import BatchRow, Fence, append_batch, holds_fence
+from cattery.db.event_log import BatchRow, append_batch
+from cattery.db.fences import Fence, holds_fence
 from cattery.errors import CatteryError
+from cattery.events.large import keep_small
 from cattery.events.model import EventType, NewEvent
 
 log = structlog.get_logger(__name__)
@@ -80,7 +82,7 @@ class TurnLog:
             await self._wait()
         if turn.failure:
             raise turn.failure
-        turn.waiting.extend(events)
+        turn.waiting.extend(keep_small(events))
         self._writer.schedule(turn)
 
     async def flush(self) -> None:

@@ -24,6 +24,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
+from cattery.db.event_blobs import read_whole
 from cattery.db.event_log import EVENTS_CHANNEL, PAGE, read_heads, read_page
 from cattery.db.feed import FEED_CHANNEL, FeedItem, parse_feed_item
 from cattery.events.model import LoggedEvent
@@ -41,12 +42,14 @@ FEED_QUEUE = 1_000
 class Frame:
     """One event as it is sent: encoded once, whoever watches."""
 
-    __slots__ = ("contract", "full", "seq", "turn_no", "type")
+    __slots__ = ("contract", "full", "is_preview", "seq", "turn_no", "type")
 
     def __init__(self, event: LoggedEvent) -> None:
         self.seq = event.seq
         self.turn_no = event.turn_no
         self.type = event.type
+        self.is_preview = "large" in event.data
+        """Whether the event is only the beginning of what `read_whole` gives."""
         data = orjson.dumps(event.data)
         kind = event.type.encode()
         self.contract = b'{"type":"%b","data":%b}' % (kind, data)
@@ -209,6 +212,12 @@ class StreamHub:
         """Read a page of a session's log from the database."""
         async with self._pool.connection() as connection:
             return [Frame(event) for event in await read_page(connection, session_id, after)]
+
+    async def read_whole(self, session_id: SessionId, seq: int) -> Frame | None:
+        """Read one event whole; `None` where the log has none of that number."""
+        async with self._pool.connection() as connection:
+            event = await read_whole(connection, session_id, seq)
+            return None if event is None else Frame(event)
 
     async def _read_heads(self, session_ids: list[UUID]) -> dict[UUID, int]:
         async with self._pool.connection() as connection:

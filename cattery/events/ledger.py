@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from cattery.events.large import digest_if_large
 from cattery.events.model import (
     ErrorRaised,
     EventType,
@@ -154,7 +155,7 @@ class Ledger:
 
     def _admit_tool_start(self, event: ToolStarted) -> list[NewEvent]:
         data = _clean(event.data())
-        tool_id, given = _str(data, "toolId"), _str(data, "input")
+        tool_id, given = _str(data, "toolId"), _input_of(data)
         if tool_id in self._tools_done or self._tool_inputs.get(tool_id) == given:
             return []
         self._tool_inputs[tool_id] = given
@@ -232,7 +233,7 @@ class Ledger:
     def _replay_one(self, kind: str, data: JsonObject) -> None:
         match kind:
             case EventType.TOOL_START:
-                self._tool_inputs[_str(data, "toolId")] = _str(data, "input")
+                self._tool_inputs[_str(data, "toolId")] = _input_of(data)
                 self._tool_names[_str(data, "toolId")] = _str(data, "tool")
             case EventType.TOOL_DONE:
                 self._tools_done.add(_str(data, "toolId"))
@@ -303,6 +304,11 @@ def _clean_value(value: Json) -> Json:
             return [_clean_value(item) for item in value]
         case _:
             return value
+
+
+def _input_of(data: JsonObject) -> str:
+    """Tell a tool's input from another, also where the log has only the beginning of it."""
+    return digest_if_large(data) or _str(data, "input")
 
 
 def _str(data: JsonObject, key: str) -> str:

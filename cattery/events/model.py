@@ -305,12 +305,14 @@ type Translated = (
 class NewEvent:
     """An event ready for the log, not yet numbered.
 
-    `dedupe_key` is unique in a session: writing a second event with it writes nothing.
+    `dedupe_key` is unique in a session: writing a second event with it writes nothing. `whole` is
+    what is stored beside the log where `data` is but its beginning; see `cattery.events.large`.
     """
 
     type: EventType
     data: JsonObject
     dedupe_key: str | None = None
+    whole: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -317,7 +317,11 @@ def _parse_answer(body: bytes) -> Json:
 def _parse_frame(payload: Payload) -> HarnessFrame:
     """Read an event; what is no JSON object becomes a frame of our own type, not an error."""
     if isinstance(payload, SkippedEvent):
-        return {"type": OVERSIZED_FRAME, "properties": {"limit": payload.limit}}
+        reason = (
+            f"The agent sent an event of more than {payload.limit // 1024**2} MiB, which was not "
+            "read. What it says of the answer is looked for in the agent's history."
+        )
+        return {"type": OVERSIZED_FRAME, "properties": {"limit": payload.limit, "reason": reason}}
     try:
         frame = _parse_answer(payload)
     except HarnessError:

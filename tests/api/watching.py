@@ -159,7 +159,9 @@ class Watchers:
 async def watching(site: Site) -> AsyncIterator[Watchers]:
     async with (
         listening(site.app) as host,
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http,
+        aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=60), read_bufsize=4 * 1024 * 1024
+        ) as http,
     ):
         yield Watchers(site, host, http)
 

@@ -13,17 +13,15 @@ from cattery.db.event_log import (
     EVENTS_CHANNEL,
     INLINE_LIMIT,
     BatchRow,
-    Fence,
     append_batch,
     append_in_transaction,
-    claim_fence,
-    holds_fence,
     read_event_by_key,
     read_events,
     read_head,
     read_heads,
     read_page,
 )
+from cattery.db.fences import Fence, claim_fence, holds_fence
 from cattery.events.model import EventType, LoggedEvent, NewEvent
 from cattery.ids import SessionId, new_id
 from tests.db.written_log import open_logs, own_connection, take_over, whole_log, word, words

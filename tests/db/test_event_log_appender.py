@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from cattery.db.engine import Database
-from cattery.db.event_log import Fence, append_in_transaction
+from cattery.db.event_log import append_in_transaction
+from cattery.db.fences import Fence
 from cattery.events.appender import (
     MAX_WAITING,
     EventAppender,

@@ -12,8 +12,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from cattery.db.engine import Database
-from cattery.db.event_log import EVENTS_CHANNEL, BatchRow, Fence, append_batch
+from cattery.db.event_log import EVENTS_CHANNEL, BatchRow, append_batch
 from cattery.db.feed import FEED_CHANNEL, FeedItem, announce
+from cattery.db.fences import Fence
 from cattery.events.appender import EventAppender
 from cattery.events.hub import FEED_QUEUE, RING_BYTES, RING_FRAMES, Frame, StreamHub, Subscription
 from cattery.events.model import EventType, LoggedEvent, NewEvent

@@ -10,7 +10,8 @@ from psycopg.rows import TupleRow
 from sqlalchemy import text
 
 from cattery.db.engine import Database
-from cattery.db.event_log import Fence, claim_fence, read_events
+from cattery.db.event_log import read_events
+from cattery.db.fences import Fence, claim_fence
 from cattery.events.model import EventType, LoggedEvent, NewEvent
 from cattery.ids import SessionId, new_id
 

@@ -55,6 +55,13 @@ export const sendPrompt = (session_id: string, text: string, key: string) =>
       body: { text },
     }),
   )
+/** One event whole: of a large one the socket brings only the beginning. */
+export const readEvent = (session_id: string, seq: number) =>
+  take(
+    api.GET(`${V1}/sessions/{session_id}/events/{seq}`, {
+      params: { path: { session_id, seq: String(seq) } },
+    }),
+  )
 export const removePrompt = (session_id: string, turn_id: string) =>
   take(api.DELETE(`${V1}/sessions/{session_id}/prompts/{turn_id}`, { params: { path: { session_id, turn_id } } }))
 export const abortTurn = (session_id: string) =>

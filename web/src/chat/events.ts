@@ -1,6 +1,11 @@
 /** The event log's vocabulary. A type that is not listed here is ignored by the store. */
 import type { Answer } from '../api/types'
 
+/** The event has but the beginning; the whole is read by its number. */
+export interface Large {
+  large?: { digest: string; bytes: number }
+}
+
 interface Child {
   /** The sub-agent that said it; absent for the turn's own agent. */
   child?: string
@@ -34,7 +39,7 @@ export interface EventData {
   'message.delta': { partId: string; text: string; offset?: number } & Child
   'message.thinking': { partId: string; text: string; offset?: number } & Child
   'message.reset': { partId: string; text: string; thinking: boolean } & Child
-  'tool.start': { toolId: string; tool: string; input: string; title?: string } & Child
+  'tool.start': { toolId: string; tool: string; input: string; title?: string } & Child & Large
   'tool.done': {
     toolId: string
     tool: string
@@ -42,7 +47,8 @@ export interface EventData {
     ok?: boolean
     diff?: string
     parsed?: Parsed
-  } & Child
+  } & Child &
+    Large
   'question.asked': { partId: string; questions: Question[]; kind?: 'question' | 'permission' } & Child
   'question.answered': { partId: string; answers: Answer[] }
   'session.title': { title: string }

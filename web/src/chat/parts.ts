@@ -31,6 +31,8 @@ export interface ToolPart extends Base {
   output: string
   diff?: string
   parsed?: Parsed
+  /** The events of which only the beginning is here, and how large they are together. */
+  cut?: { seqs: number[]; bytes: number }
   state: 'running' | 'ok' | 'failed' | 'cut'
 }
 

@@ -2,12 +2,15 @@ import { MantineProvider } from '@mantine/core'
 import { render, screen } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
 import type { ReactNode } from 'react'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
+import { readEvent } from '../api/calls'
 import { violations } from '../app/test-axe'
 import { GrowingBlocks } from './blocks'
 import { Markdown } from './Markdown'
 import type { ToolPart } from './parts'
 import { PartView } from './Row'
+import { SessionContext } from './SessionContext'
+import { Transcript } from './store'
 
 const show = (node: ReactNode) =>
   render(
@@ -28,7 +31,30 @@ const tool = (what: Partial<ToolPart>): ToolPart => ({
   ...what,
 })
 
+vi.mock('../api/calls', () => ({ readEvent: vi.fn() }))
+
 describe('a tool card', () => {
+  it('shows the beginning of a large output and reads the rest when asked', async () => {
+    const data = { toolId: 'c', tool: 'bash', output: 'the beginning and the end', ok: true }
+    vi.mocked(readEvent)
+      .mockRejectedValueOnce(new Error('away'))
+      .mockResolvedValueOnce({ seq: 7, turn_no: 1, type: 'tool.done', data })
+    const part = tool({ output: 'the beginning', cut: { seqs: [7], bytes: 3 * 1024 ** 2 }, state: 'failed' })
+    const { container } = show(
+      <SessionContext.Provider value={{ sessionId: 's', transcript: new Transcript() }}>
+        <PartView part={part} />
+      </SessionContext.Provider>,
+    )
+    const button = screen.getByRole('button', { name: 'Load the rest (3.0 MiB in all)' })
+    expect(await violations(container)).toEqual([])
+    await userEvent.click(button)
+    expect(await screen.findByRole('alert')).toHaveTextContent('could not be read')
+    await userEvent.click(button)
+    expect(await screen.findByText('the beginning and the end')).toBeVisible()
+    expect(readEvent).toHaveBeenLastCalledWith('s', 7)
+    expect(screen.queryByRole('button', { name: /Load the rest/ })).toBeNull()
+  })
+
   it('opens with the keyboard and has no accessibility fault', async () => {
     const { container } = show(<PartView part={tool({})} />)
     screen.getByRole('button', { expanded: false }).focus()

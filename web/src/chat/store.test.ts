@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { EventData, WireEvent } from './events'
 import type { Part, TextPart, ToolPart } from './parts'
-import { Transcript } from './store'
+import { Transcript, withWhole } from './store'
 
 let flush: (() => void) | null
 let log: WireEvent[]
@@ -40,6 +40,25 @@ const kinds = () => parts().map((p) => p.kind)
 
 const accepted = (turnId: string, text: string, turn = 1) =>
   event('prompt.accepted', { turnId, messageId: `m-${turnId}`, text, username: 'ann' }, turn)
+
+describe('a large event', () => {
+  it('is known by its number, and becomes whole with what that says', () => {
+    const large = { digest: 'd', bytes: 400_000 }
+    event('tool.start', { toolId: 'c', tool: 'write', input: '{"content":"be', large })
+    event('tool.done', { toolId: 'c', tool: 'write', output: 'be', ok: true, large })
+    expect(transcript.applyAll(log)).toBe(true)
+    const [part] = parts() as [ToolPart]
+    expect(part).toMatchObject({ input: {}, output: 'be', cut: { seqs: [1, 2], bytes: 800_000 } })
+    const start = { toolId: 'c', tool: 'write', input: '{"content":"beginning"}' }
+    const done = { toolId: 'c', tool: 'write', output: 'beginning', ok: true, diff: '+a' }
+    expect(
+      withWhole(part, [
+        { seq: 1, turn_no: 1, type: 'tool.start', data: start },
+        { seq: 2, turn_no: 1, type: 'tool.done', data: done },
+      ]),
+    ).toMatchObject({ input: { content: 'beginning' }, output: 'beginning', diff: '+a', state: 'ok' })
+  })
+})
 
 describe('a turn', () => {
   it('becomes the prompt, the reasoning, the tool, the answer and its end', () => {

@@ -5,8 +5,8 @@
  * whose part changed are told. Applying is idempotent: an event at or below `lastSeq` is ignored, so
  * a reconnect may replay as much as it likes. A gap is refused, and the caller asks again.
  */
-import type { LogEvent, Todo, WireEvent } from './events'
-import type { Part, UserPart } from './parts'
+import type { Large, LogEvent, Todo, WireEvent } from './events'
+import type { Part, ToolPart, UserPart } from './parts'
 
 export interface QueuedPrompt {
   turnId: string
@@ -163,9 +163,9 @@ export class Transcript {
       case 'message.reset':
         return this.replaceText(event.data)
       case 'tool.start':
-        return this.startTool(event.data)
+        return this.startTool(event.data, event.seq)
       case 'tool.done':
-        return this.finishTool(event.data)
+        return this.finishTool(event.data, event.seq)
       case 'question.asked':
         return this.ask(event.data)
       case 'question.answered':
@@ -261,7 +261,7 @@ export class Transcript {
     this.put({ kind, id: data.partId, turnNo, text: data.text, done, ...own(data.child ?? known?.child) })
   }
 
-  private startTool(data: Data<'tool.start'>) {
+  private startTool(data: Data<'tool.start'>, seq: number) {
     const known = this.parts.get(data.toolId)
     if (known?.kind === 'tool' && known.state !== 'running') return
     this.closeOpen(data.child)
@@ -276,13 +276,14 @@ export class Transcript {
       output: '',
       state: 'running',
       ...(data.title ? { title: data.title } : {}),
+      ...cutOf(undefined, data, seq),
       ...own(data.child),
     })
   }
 
-  private finishTool(data: Data<'tool.done'>) {
+  private finishTool(data: Data<'tool.done'>, seq: number) {
     if (this.parts.get(data.toolId)?.kind !== 'tool') {
-      this.startTool({ toolId: data.toolId, tool: data.tool, input: '{}', ...own(data.child) })
+      this.startTool({ toolId: data.toolId, tool: data.tool, input: '{}', ...own(data.child) }, seq)
     }
     const part = this.parts.get(data.toolId)
     if (part?.kind !== 'tool') return
@@ -293,6 +294,7 @@ export class Transcript {
       state: ok === false ? 'failed' : 'ok',
       ...(diff ? { diff } : {}),
       ...(parsed ? { parsed } : {}),
+      ...cutOf(part, data, seq),
     })
   }
 
@@ -415,6 +417,26 @@ const ENDINGS = {
 }
 
 const own = (child: string | undefined) => (child ? { child } : {})
+
+/** Which events of a tool call have more than they carry. */
+function cutOf(part: ToolPart | undefined, { large }: Large, seq: number): Pick<ToolPart, 'cut'> {
+  if (!large) return {}
+  return { cut: { seqs: [...(part?.cut?.seqs ?? []), seq], bytes: (part?.cut?.bytes ?? 0) + large.bytes } }
+}
+
+/** A tool call with what its events were before they were cut. */
+export function withWhole(part: ToolPart, events: WireEvent[]): ToolPart {
+  let whole = part
+  for (const event of events as LogEvent[]) {
+    if (event.type === 'tool.start') {
+      whole = { ...whole, rawInput: event.data.input, input: parseInput(event.data.input) }
+    } else if (event.type === 'tool.done') {
+      const { output, diff, parsed } = event.data
+      whole = { ...whole, output, ...(diff ? { diff } : {}), ...(parsed ? { parsed } : {}) }
+    }
+  }
+  return whole
+}
 
 /** A tool's input is JSON text; while it is still being written it may not parse. */
 function parseInput(text: string): Record<string, unknown> {

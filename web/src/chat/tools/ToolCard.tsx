@@ -21,6 +21,7 @@ import { BashOutput } from './Bash'
 import { EditOutput, hasChange } from './Edit'
 import { GenericOutput } from './Generic'
 import { kindOf, subjectOf, type ToolKind } from './kinds'
+import { LoadRest } from './LoadRest'
 import { ReadOutput } from './Read'
 import { SearchOutput } from './Search'
 import { TaskOutput } from './Task'
@@ -47,6 +48,8 @@ const WORDS = { running: 'running', ok: 'succeeded', failed: 'failed', cut: 'not
 export const ToolCard = memo(function ToolCard({ part }: CardProps) {
   const kind = kindOf(part.tool)
   const { icon: Icon, output: Output } = CARDS[kind]
+  const [whole, setWhole] = useState<ToolPart | null>(null)
+  const shown = whole?.cut === part.cut ? (whole ?? part) : part
   const [chosen, setChosen] = useState<boolean | null>(null)
   const open = chosen ?? opensByItself(part, kind)
   const subject = subjectOf(part)
@@ -66,7 +69,8 @@ export const ToolCard = memo(function ToolCard({ part }: CardProps) {
         {part.state === 'cut' && <span className={css.cut}>not finished</span>}
         <ChevronRight size={14} className={css.chevron} data-open={open || undefined} aria-hidden />
       </UnstyledButton>
-      {open && <Output part={part} />}
+      {open && <Output part={shown} />}
+      {open && part.cut && shown === part && <LoadRest part={part} onLoaded={setWhole} />}
     </section>
   )
 })
