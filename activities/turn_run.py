@@ -57,7 +57,7 @@ from cattery.temporal.messages import SandboxLost, TurnInput, TurnOutcome, TurnR
 log = structlog.get_logger(__name__)
 
 RECONNECT_DELAYS = (0.1, 0.2, 0.4, 0.8, 1.6)
-"""Seconds between tries to reach a harness whose stream broke off."""
+"""Seconds between tries to reach a harness whose stream broke off, until one of them works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,17 +173,20 @@ class TurnRun:
         if connection is None:
             raise SandboxError(f"The sandbox of harness {harness.harness_id} does not run.")
         stream = TurnStream(connection, prompt, lambda events: self.admit(ledger, events))
-        for delay in (*RECONNECT_DELAYS, None):
+        delays = iter(RECONNECT_DELAYS)
+        while True:
+            heard = stream.heard
             try:
                 return await stream.follow(self._stop_if_asked)
             except (SandboxError, HarnessError) as error:
                 if error.permanent or not stream.posted:
                     raise
+                if stream.heard > heard:  # that one worked for a while: a turn may lose many
+                    delays = iter(RECONNECT_DELAYS)
+                delay = next(delays, None)
                 if delay is None:
-                    await self._report_loss(harness, ledger, error)
-                    return None
+                    return await self._report_loss(harness, ledger, error)
             await asyncio.sleep(delay)
-        return None
 
     async def _stop_if_asked(
         self, connection: HarnessConnection, session: HarnessSessionId

@@ -39,10 +39,14 @@ class PostedPrompt:
 
 
 class TurnStream:
-    """Follows one turn over any number of streams. `posted` once the harness has the prompt."""
+    """Follows one turn over any number of streams.
+
+    `posted` once the harness has the prompt; `heard` is how many events came by streams so far.
+    """
 
     def __init__(self, connection: HarnessConnection, prompt: PostedPrompt, admit: Admit) -> None:
         self.posted = False
+        self.heard = 0
         self._connection = connection
         self._prompt = prompt
         self._admit = admit
@@ -90,6 +94,7 @@ class TurnStream:
             frames = await watch.take(max(0.0, deadline - clock()))
             events = [e for frame in frames for e in translator.translate(frame)]
             if events:
+                self.heard += len(events)
                 await self._take(events)
                 deadline, idle_seen = clock() + QUIET, False
             elif clock() >= deadline:

@@ -8,8 +8,10 @@ twice. One process keeps up thousands of events a second. Words in the prompt ch
     think         reasoning comes first                tools=0    tool calls between the parts
     stamp         each piece begins with `@<ns> `, the monotonic clock as it is sent
     ask           asks a question and waits            fail       ends with an error of the model
+    garbled       between the pieces comes what no event stream should have
     silent        takes the prompt and says nothing    die-after=n       exits hard after n pieces
     drop-sse-after=n   closes all event streams after n pieces, and works on
+    drop-sse-every=n   closes them after each n pieces
 
     python tests/scripted_harness.py --port 0 [--prompts FILE] [--state FILE] [--password WORD]
 
@@ -54,8 +56,10 @@ class Script:
     ask: bool = False
     fail: bool = False
     silent: bool = False
+    garbled: bool = False
     die_after: int | None = None
     drop_sse_after: int | None = None
+    drop_sse_every: int | None = None
 
 
 def read_script(text: str) -> Script:
@@ -63,6 +67,7 @@ def read_script(text: str) -> Script:
     words = dict(re.findall(r"(?<![\w-])([a-z][a-z-]*)=(\d+(?:\.\d+)?)", text))
     flags = set(re.findall(r"(?<![\w=-])([a-z]+)(?![\w=-])", text))
     die, drop = words.get("die-after"), words.get("drop-sse-after")
+    every = words.get("drop-sse-every")
     return Script(
         deltas=int(words.get("deltas", "20")),
         rate=float(words.get("rate", "0")),
@@ -74,8 +79,10 @@ def read_script(text: str) -> Script:
         ask="ask" in flags,
         fail="fail" in flags,
         silent="silent" in flags,
+        garbled="garbled" in flags,
         die_after=int(die) if die else None,
         drop_sse_after=int(drop) if drop else None,
+        drop_sse_every=int(every) if every else None,
     )
 
 
@@ -248,7 +255,8 @@ class Turn:
         head, tail = self._delta_frame(str(part["id"]))
         async for piece in self._pieces():
             said.append(piece)
-            self.harness.say_bytes(head + orjson.dumps(piece) + tail)
+            frame = head + orjson.dumps(piece) + tail
+            self.harness.say_bytes(garble(frame, len(said)) if self.script.garbled else frame)
             self.session.sent += 1
             self._maybe_fault()
         # As in opencode, the history has the text only once the part is whole.
@@ -372,7 +380,8 @@ class Turn:
         sent = self.session.sent
         if sent == self.script.die_after:
             os._exit(9)
-        if sent == self.script.drop_sse_after:
+        every = self.script.drop_sse_every
+        if sent == self.script.drop_sse_after or (every and sent % every == 0):
             for listener in list(self.harness.listeners):
                 listener.close()
 
@@ -454,6 +463,28 @@ class Turn:
     def _error(self, name: str, message: str) -> None:
         error: JsonObject = {"name": name, "data": {"message": message}}
         self.harness.say("session.error", {"sessionID": self.session.id, "error": error})
+
+
+RUBBISH = (
+    b": " + b"comment " * 500 + b"\n\n",
+    b"\xef\xbb\xbfdata: {}\n\n",
+    b"data: {not json\n\n",
+    b"data: \xff\xfe\x00\n\n",
+    b"event: \x00\r\nid: 3\r\nretry: soon\r\ndata: []\r\n\r\n",
+    b"data\n\n",
+    b"data:\rdata:\r\r",
+    b"\n\n\n",
+    b'data: {"type":\ndata: "something.else"}\n\n',
+)
+
+
+def garble(frame: bytes, number: int) -> bytes:
+    """Write a frame in another of its legal forms, after something that is none."""
+    line_end = (b"\n", b"\r\n", b"\r")[number % 3]
+    body = frame.removesuffix(b"\n\n")
+    if number % 2:
+        body = b"data:{" + line_end + b"data: " + body.removeprefix(b"data: {")
+    return RUBBISH[number % len(RUBBISH)] + body + line_end * 2
 
 
 class ScriptedFailureError(Exception):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from temporalio.client import Client
 
+from activities.turn_run import RECONNECT_DELAYS
 from cattery.events.model import EventType
 from cattery.temporal import naming
 from tests.workflows.parts import (
@@ -60,6 +61,19 @@ async def test_a_stream_that_breaks_off_in_mid_turn_costs_and_doubles_nothing(
     assert not of_type(events, EventType.SESSION_ERROR)
     assert events[-1].data == {"outcome": "completed"}
     assert len(platform.posted_prompts(harness)) == 1
+
+
+async def test_a_stream_that_breaks_off_more_often_than_it_is_tried_in_vain_ends_no_turn(
+    platform: Platform,
+) -> None:
+    user, _, session = await open_session(platform)
+    times = len(RECONNECT_DELAYS) + 3
+    await platform.prompt(session, user, f"deltas={20 * times} rate=50 size=1 drop-sse-every=20")
+    events = await platform.wait_for_idles(session, 1)
+
+    assert text_of(events) == said(20 * times)
+    assert not of_type(events, EventType.SESSION_ERROR)
+    assert events[-1].data == {"outcome": "completed"}
 
 
 async def test_a_session_that_the_harness_has_lost_is_opened_again_and_the_prompt_runs(
