@@ -180,8 +180,17 @@ def reconcile(
             "backup that is older than the database.",
         ),
     ] = False,
+    restored: Annotated[
+        bool,
+        typer.Option(
+            "--restored",
+            help="The database was restored from a backup and knows less than there is: as "
+            "--replace, and every sandbox is started anew when it is needed. Once, before the "
+            "API and the workers are started.",
+        ),
+    ] = False,
 ) -> None:
-    """Make the workflows again from the rows, after Temporal lost them or was restored.
+    """Make the workflows again from the rows, after Temporal lost them or a store was restored.
 
     Starts what must run and has no open workflow: those of sandboxes that start or run, sessions
     with prompts that wait, sessions that were never opened, deletions that have not ended, file
@@ -190,9 +199,9 @@ def reconcile(
 
     Uses DATABASE_URL and TEMPORAL_ADDRESS, or else those of a running `cattery up`.
     """
-    from cli.reconcile import run_reconcile
+    from cli.reconcile import Wishes, run_reconcile
 
-    run_reconcile(is_dry_run=dry_run, replaces=replace)
+    run_reconcile(Wishes(is_dry_run=dry_run, replaces=replace, is_restored=restored))
 
 
 @app.command("setup-temporal", rich_help_panel=_CHECK)

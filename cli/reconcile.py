@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Final
 
 from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.lost_work import LostWork, find_everything, start_again
+from activities.lost_work import Kind, LostWork, find_everything, start_again
 from cattery.db.engine import Database, connect as connect_database
 from cattery.db.migrate import pending
+from cattery.db.restored import count_sandboxes, forget_sandboxes
 from cattery.db.users import any_user_exists
 from cattery.settings import DatabaseSettings, TemporalSettings
 from cattery.temporal import messages
@@ -37,17 +39,24 @@ _REASON: Final = "cattery reconcile --replace: made again from the rows"
 _COLUMNS: Final = ("what", "workflow", "")
 
 
-def run_reconcile(*, is_dry_run: bool, replaces: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command was asked for. `is_restored`: the database is that of a backup."""
+
+    is_dry_run: bool = False
+    replaces: bool = False
+    is_restored: bool = False
+
+
+def run_reconcile(wishes: Wishes) -> None:
     """Find what must run by the rows and does not, start it, and print each."""
     home, _ = read_home()
     settings = read_settings(UpSettings)
     url, temporal = locate_database(settings, home), locate_temporal(settings, home)
-    asyncio.run(_reconcile(url, temporal, is_dry_run=is_dry_run, replaces=replaces))
+    asyncio.run(_reconcile(url, temporal, wishes))
 
 
-async def _reconcile(
-    url: str, temporal: TemporalSettings, *, is_dry_run: bool, replaces: bool
-) -> None:
+async def _reconcile(url: str, temporal: TemporalSettings, wishes: Wishes) -> None:
     if reason := await postgres_failure(url):
         raise CommandError(
             f"The database cannot be reached ({reason}). Start it, or correct DATABASE_URL."
@@ -62,14 +71,19 @@ async def _reconcile(
         await _require_site(database)
         client = await _connect(temporal)
         console = Console()
-        if not is_dry_run:
+        if not wishes.is_dry_run:
             await apply_setup(client, read_setup())
-        ended = await _end_open(client, is_dry_run=is_dry_run) if replaces else 0
+        replaces = wishes.replaces or wishes.is_restored
+        ended = await _end_open(client, is_dry_run=wishes.is_dry_run) if replaces else 0
+        if wishes.is_restored:
+            await _forget_sandboxes(database, console, is_dry_run=wishes.is_dry_run)
         found = await find_everything(database, client, leaves_out_open=not replaces)
+        if wishes.is_restored:
+            found = [lost for lost in found if lost.kind is not Kind.SANDBOX]
         for lost in found:
-            if not is_dry_run:
+            if not wishes.is_dry_run:
                 await start_again(client, lost)
-        _tell(console, found, ended, is_dry_run=is_dry_run)
+        _tell(console, found, ended, is_dry_run=wishes.is_dry_run)
 
 
 async def _require_site(database: Database) -> None:
@@ -110,6 +124,17 @@ async def _end_open(client: Client, *, is_dry_run: bool) -> int:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
     return len(ended)
+
+
+async def _forget_sandboxes(database: Database, console: Console, *, is_dry_run: bool) -> None:
+    """Have whatever runs count as older than the rows, which know less than there is."""
+    if is_dry_run:
+        async with database.read() as rows:
+            console.say(f"{await count_sandboxes(rows)} sandboxes would be started anew.")
+        return
+    async with database.write() as session:
+        count = await forget_sandboxes(session)
+    console.say(f"{count} sandboxes sleep now; the next prompt starts each of them anew.")
 
 
 def _tell(console: Console, found: Sequence[LostWork], ended: int, *, is_dry_run: bool) -> None:

@@ -128,6 +128,11 @@ async def apply_setup(client: Client, setup: TemporalSetup) -> list[Change]:
     return changes
 
 
+async def keep_histories(settings: TemporalSettings) -> None:
+    """Have the server of `cattery up` keep what has ended for as long as the file says."""
+    await _apply_namespace(await connect(settings), read_setup().retention)
+
+
 async def _set_up(settings: TemporalSettings, setup: TemporalSetup) -> list[Change]:
     try:
         return await apply_setup(await connect(settings), setup)

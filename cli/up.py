@@ -111,7 +111,7 @@ class _Up:
         )
         async with _one_failure(), asyncio.TaskGroup() as group:
             group.create_task(self._migrate(wiring.database_url))
-            group.create_task(self._register_search_attributes(temporal))
+            group.create_task(self._set_temporal_up(temporal))
         workers = range(1, self._settings.workers + 1)
         async with _one_failure(), asyncio.TaskGroup() as group:
             for part in (
@@ -179,10 +179,13 @@ class _Up:
         self._admin_password = await asyncio.to_thread(_bring_up_to_date, url)
         self._console.row("migrations", f"done in {time.monotonic() - began:.1f} s")
 
-    async def _register_search_attributes(self, settings: TemporalSettings) -> None:
+    async def _set_temporal_up(self, settings: TemporalSettings) -> None:
         from cli.temporal_server import register_search_attributes
+        from cli.temporal_setup import keep_histories
 
         await register_search_attributes(settings)
+        if self._settings.temporal_address is None:
+            await keep_histories(settings)
 
     async def _stop_sandboxes(self) -> None:
         from cli.sandboxes import stop_sandboxes

@@ -47,7 +47,9 @@ class Site:
         return self._output.read_text() if self._output.exists() else ""
 
     def start(self) -> None:
-        """Start it and wait until it says that it is ready."""
+        """Start it, anew where it was ended, and wait until it says that it is ready."""
+        if self._process is not None:
+            self._process.wait(STOPPED_WITHIN)
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 [*COMMAND, "up"],
@@ -61,9 +63,10 @@ class Site:
             assert self._process.poll() is None, f"`cattery up` ended by itself:\n{self.said}"
             assert time.monotonic() < deadline, f"`cattery up` is not ready:\n{self.said}"
             time.sleep(_POLL_SECONDS)
-        found = re.search(r"admin   password: (\S+)", self.said)
-        assert found is not None, self.said
-        self.password = found[1]
+        if not self.password:  # it is told once
+            found = re.search(r"admin   password: (\S+)", self.said)
+            assert found is not None, self.said
+            self.password = found[1]
 
     def stop(self) -> None:
         """End it as Ctrl-C does; what does not end is killed and fails the test."""
