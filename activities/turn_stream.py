@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from activities.connections import HarnessConnection, Watch
 from cattery.errors import HarnessSessionGoneError
 from cattery.events.model import ErrorRaised, StatusChanged, Translated, TurnEnded
-from cattery.harnesses.port import Translator
+from cattery.harnesses.port import HarnessFrame, Translator
 from cattery.ids import HarnessMessageId, HarnessSessionId
 
 QUIET = 10.0
@@ -41,7 +41,8 @@ class PostedPrompt:
 class TurnStream:
     """Follows one turn over any number of streams.
 
-    `posted` once the harness has the prompt; `heard` is how many events came by streams so far.
+    `posted` once the harness has the prompt; `heard` is how many frames of its
+    session came by streams so far.
     """
 
     def __init__(self, connection: HarnessConnection, prompt: PostedPrompt, admit: Admit) -> None:
@@ -92,9 +93,9 @@ class TurnStream:
         idle_seen = False
         while not self._ended:
             frames = await watch.take(max(0.0, deadline - clock()))
+            self.heard += sum(map(self._is_ours, frames))
             events = [e for frame in frames for e in translator.translate(frame)]
             if events:
-                self.heard += len(events)
                 await self._take(events)
                 deadline, idle_seen = clock() + QUIET, False
             elif clock() >= deadline:
@@ -104,6 +105,10 @@ class TurnStream:
                     deadline, idle_seen = clock() + SETTLE, True
                 else:
                     await self._read_ending(translator)
+
+    def _is_ours(self, frame: HarnessFrame) -> bool:
+        """Tell whether a frame is of the turn's session, whatever it says."""
+        return self._connection.kind.session_of(frame) == self._prompt.session
 
     async def _read_ending(self, translator: Translator) -> None:
         """End a turn whose harness is idle without having said so, from its history."""

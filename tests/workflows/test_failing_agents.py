@@ -67,11 +67,11 @@ async def test_a_stream_that_breaks_off_more_often_than_it_is_tried_in_vain_ends
     platform: Platform,
 ) -> None:
     user, _, session = await open_session(platform)
-    times = len(RECONNECT_DELAYS) + 3
-    await platform.prompt(session, user, f"deltas={20 * times} rate=50 size=1 drop-sse-every=20")
+    pieces = 100 * len(RECONNECT_DELAYS) + 100
+    await platform.prompt(session, user, f"deltas={pieces} rate=100 size=1 drop-sse-every=50")
     events = await platform.wait_for_idles(session, 1)
 
-    assert text_of(events) == said(20 * times)
+    assert text_of(events) == said(pieces)
     assert not of_type(events, EventType.SESSION_ERROR)
     assert events[-1].data == {"outcome": "completed"}
 
