@@ -14,6 +14,7 @@ import structlog
 from temporalio import activity
 from temporalio.client import Client
 
+from activities.folding import FoldSweep
 from activities.idle import NEVER, IdleSweep
 from activities.lost_work import PATIENT, Kind, LostWork, Patience, find_lost, start_again
 from activities.sandbox_sweep import SandboxSweep
@@ -39,11 +40,13 @@ class SweepActivities:
         *,
         patience: Patience = PATIENT,
         idle_timeout: timedelta = NEVER,
+        fold_after: timedelta = NEVER,
     ) -> None:
         self._database = database
         self._client = client
         self._sandboxes = SandboxSweep(database, runtime, client)
         self._idle = IdleSweep(database, client, idle_timeout)
+        self._folding = FoldSweep(database, fold_after)
         self._patience = patience
         self._lost_before: set[tuple[Kind, str]] = set()
 
@@ -61,6 +64,7 @@ class SweepActivities:
             deletions=kinds[Kind.DELETION],
             file_managers=kinds[Kind.FILE_MANAGER],
             idle=await self._idle.run(),
+            folded=await self._folding.run(),
         )
         try:
             seen = await self._sandboxes.run()

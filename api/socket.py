@@ -30,7 +30,7 @@ from cattery.auth.access import Caller
 from cattery.db.event_log import read_head
 from cattery.db.feed import FeedItem
 from cattery.errors import BadRequestError, CatteryError, NotFoundError
-from cattery.events.hub import Frame
+from cattery.events.hub import STREAM_RESET, Frame
 from cattery.ids import ProjectId, SessionId, parse_id
 from cattery.jsontypes import Json, JsonObject
 
@@ -155,7 +155,7 @@ class TabSocket:
                 raise NotFoundError("session")
             head = await read_head(self.parts.database, session_id)
             if after > head:  # the log is another one than the tab knows: begin anew
-                await self._send({"op": "reset", "session_id": str(session_id), "floor_seq": 0})
+                await self._reset(session_id, 0)
                 after = 0
             async with hub.subscribe(session_id, after) as subscription:
                 while frames := await subscription.next_frames(wait=0):
@@ -220,10 +220,17 @@ class TabSocket:
         await self._close(GOING_AWAY)
 
     async def _send_events(self, session_id: SessionId, frames: list[Frame]) -> None:
+        if frames[0].type == STREAM_RESET:
+            data = orjson.loads(frames[0].full)["data"]
+            await self._reset(session_id, data["floorSeq"])
+            return
         events = b",".join(frame.full for frame in frames)
         await self._send_raw(
             b'{"op":"events","session_id":"%b","events":[%b]}' % (str(session_id).encode(), events)
         )
+
+    async def _reset(self, session_id: SessionId, floor_seq: int) -> None:
+        await self._send({"op": "reset", "session_id": str(session_id), "floor_seq": floor_seq})
 
     async def _send(self, message: JsonObject) -> None:
         await self._send_raw(orjson.dumps(message))

@@ -11,7 +11,7 @@ from time import monotonic
 
 from api.rights import StandingGrant
 from cattery.errors import BadRequestError
-from cattery.events.hub import Frame, StreamHub
+from cattery.events.hub import STREAM_RESET, Frame, StreamHub
 from cattery.events.model import EventType
 from cattery.ids import SessionId
 
@@ -41,10 +41,14 @@ class SseStream:
     async def turn(self, after: int, turn_no: int) -> AsyncIterator[bytes]:
         """Stream the contract's events of one turn, from its first to its `session.idle`.
 
-        While other turns run only comment lines are sent.
+        While other turns run only comment lines are sent. A log that is folded meanwhile is read
+        again from its beginning; the turn itself is not folded while it is new.
         """
         yield _PING
+        sent = after
         async for frames in self._pages(after):
+            frames = [frame for frame in frames if frame.seq > sent]
+            sent = frames[-1].seq if frames else sent
             mine = [f for f in frames if f.turn_no == turn_no and f.type not in _PLATFORM_ONLY]
             async for block in self._contract_blocks(mine):
                 yield block
@@ -108,6 +112,8 @@ def _ends_turn(frame: Frame, turn_no: int) -> bool:
 
 
 def _full(frame: Frame) -> bytes:
+    if frame.type == STREAM_RESET:  # no event of the log: whoever comes back does not ask after it
+        return b"data: %b\n\n" % frame.full
     return b"id: %d\ndata: %b\n\n" % (frame.seq, frame.full)
 
 

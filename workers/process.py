@@ -138,7 +138,11 @@ def create_workers(
     )
     lifecycles = LifecycleActivities(parts.client, parts.database)
     sweep = SweepActivities(
-        parts.database, parts.runtime, parts.client, idle_timeout=parts.idle_timeout
+        parts.database,
+        parts.runtime,
+        parts.client,
+        idle_timeout=parts.idle_timeout,
+        fold_after=settings.fold_after,
     )
     return [
         Worker(

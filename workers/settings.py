@@ -24,6 +24,9 @@ class WorkerSettings(BaseSettings):
     writers: int = 1
     """Connections that write events; a session's events always take the same one. One writes the
     larger batches; more help where commits are slow and cores are many."""
+    fold_after: timedelta = timedelta(days=1)
+    """Once a turn has ended for so long the pieces of its texts are put together: a watcher that
+    comes back later gets whole parts. 0 is never."""
     graceful_shutdown: timedelta = timedelta(seconds=5)
     """How long running activities get to hand over when the worker is asked to stop."""
     ready_file: Path | None = None

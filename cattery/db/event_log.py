@@ -8,6 +8,7 @@ PostgreSQL, so a commit an event would collapse at load.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
@@ -28,6 +29,13 @@ EVENTS_CHANNEL = "cattery_events"
 where it would be over PostgreSQL's limit of 8,000 bytes, and listeners then read the rows."""
 INLINE_LIMIT = 7_600
 PAGE = 500
+
+
+class Head(NamedTuple):
+    """The last number of a log, and the number up to which it was folded."""
+
+    last_seq: int
+    floor_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,29 +217,35 @@ async def _notify(session: AsyncSession, session_id: SessionId, event: LoggedEve
 
 async def read_page(
     connection: AsyncConnection[TupleRow], session_id: SessionId, after: int, limit: int = PAGE
-) -> list[LoggedEvent]:
-    """Read the next events after a number, at most `limit`."""
+) -> tuple[int, list[LoggedEvent]]:
+    """Read the floor and the next events after a number, at most `limit`, as of one moment.
+
+    The events up to the floor were folded: they are whole parts, with gaps between their numbers.
+    """
     cursor = await connection.execute(
         """
-        SELECT seq, turn_no, type, data FROM session_event
-        WHERE session_id = %s AND seq > %s ORDER BY seq LIMIT %s
+        SELECT (SELECT floor_seq FROM session_stream WHERE session_id = %(session_id)s),
+            seq, turn_no, type, data
+        FROM session_event
+        WHERE session_id = %(session_id)s AND seq > %(after)s ORDER BY seq LIMIT %(limit)s
         """,
-        (session_id, after, limit),
+        {"session_id": session_id, "after": after, "limit": limit},
         prepare=True,
     )
-    return [LoggedEvent(*row) for row in await cursor.fetchall()]
+    rows = await cursor.fetchall()
+    return (rows[0][0] or 0) if rows else 0, [LoggedEvent(*row[1:]) for row in rows]
 
 
 async def read_heads(
     connection: AsyncConnection[TupleRow], session_ids: Sequence[UUID]
-) -> dict[UUID, int]:
-    """Read the last number of each of some sessions."""
+) -> dict[UUID, Head]:
+    """Read where the logs of some sessions begin and end."""
     cursor = await connection.execute(
-        "SELECT session_id, last_seq FROM session_stream WHERE session_id = ANY(%s)",
+        "SELECT session_id, last_seq, floor_seq FROM session_stream WHERE session_id = ANY(%s)",
         (list(session_ids),),
         prepare=True,
     )
-    return {row[0]: row[1] for row in await cursor.fetchall()}
+    return {row[0]: Head(row[1], row[2]) for row in await cursor.fetchall()}
 
 
 async def read_head(database: Database, session_id: SessionId) -> int:

@@ -25,7 +25,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from cattery.db.event_blobs import read_whole
-from cattery.db.event_log import EVENTS_CHANNEL, PAGE, read_heads, read_page
+from cattery.db.event_log import EVENTS_CHANNEL, PAGE, Head, read_heads, read_page
 from cattery.db.feed import FEED_CHANNEL, FeedItem, parse_feed_item
 from cattery.events.model import LoggedEvent
 from cattery.ids import SessionId
@@ -37,6 +37,8 @@ RING_BYTES = 512 * 1024
 HEAD_POLL = 2.0
 READ_CONNECTIONS = 4
 FEED_QUEUE = 1_000
+STREAM_RESET = "stream.reset"
+"""Type of the frame after which a watcher forgets what it has: the log follows, folded."""
 
 
 class Frame:
@@ -104,10 +106,17 @@ class Subscription:
         self.cursor = after
         self._hub = hub
         self._channel = channel
+        self._floor = 0
+        """Below it the ring is of no use: its pieces are not those that the log has now."""
+        self._snapshot_of: int | None = None
+        """The floor of the folded log that is being read from its beginning."""
         self._wake = asyncio.Event()
 
     async def next_frames(self, *, wait: float | None = None) -> list[Frame]:
         """Return what follows the cursor, in order and without a gap; never more than a page.
+
+        Where the log was folded beyond the cursor, the first is a frame of `STREAM_RESET` alone;
+        the log follows from its beginning, with gaps up to the floor that the frame names.
 
         Args:
             wait: seconds to wait for something new; 0 only looks. `None` waits for ever.
@@ -117,9 +126,9 @@ class Subscription:
         """
         while True:
             self._wake.clear()
-            frames = self._channel.after(self.cursor)
+            frames = self._channel.after(self.cursor) if self.cursor >= self._floor else None
             if frames is None and self._channel.head > self.cursor:
-                frames = await self._hub.read_frames(self.session_id, self.cursor)
+                frames = await self._read()
             if frames:
                 page = frames[:PAGE]
                 self.cursor = page[-1].seq
@@ -131,6 +140,17 @@ class Subscription:
                     await self._wake.wait()
             except TimeoutError:
                 return []
+
+    def begin_above(self, floor: int) -> None:
+        """Take note of the floor that the log has when the watcher comes."""
+        self._floor = floor
+
+    async def _read(self) -> list[Frame]:
+        floor, frames = await self._hub.read_frames(self.session_id, self.cursor)
+        if self.cursor < floor and floor != self._snapshot_of:
+            self._floor = self._snapshot_of = floor
+            return [Frame(LoggedEvent(0, 0, STREAM_RESET, {"floorSeq": floor}))]
+        return frames
 
     def wake(self) -> None:
         """Make a waiting `next_frames` look again."""
@@ -188,7 +208,9 @@ class StreamHub:
         channel.watchers.add(subscription)
         try:
             heads = await self._read_heads([session_id])
-            channel.head = max(channel.head, heads.get(session_id, 0))
+            if head := heads.get(session_id):
+                channel.head = max(channel.head, head.last_seq)
+                subscription.begin_above(head.floor_seq)
             yield subscription
         finally:
             channel.watchers.discard(subscription)
@@ -208,10 +230,11 @@ class StreamHub:
         finally:
             self._feeds.discard(queue)
 
-    async def read_frames(self, session_id: SessionId, after: int) -> list[Frame]:
-        """Read a page of a session's log from the database."""
+    async def read_frames(self, session_id: SessionId, after: int) -> tuple[int, list[Frame]]:
+        """Read the floor and a page of a session's log from the database."""
         async with self._pool.connection() as connection:
-            return [Frame(event) for event in await read_page(connection, session_id, after)]
+            floor, events = await read_page(connection, session_id, after)
+            return floor, [Frame(event) for event in events]
 
     async def read_whole(self, session_id: SessionId, seq: int) -> Frame | None:
         """Read one event whole; `None` where the log has none of that number."""
@@ -219,7 +242,7 @@ class StreamHub:
             event = await read_whole(connection, session_id, seq)
             return None if event is None else Frame(event)
 
-    async def _read_heads(self, session_ids: list[UUID]) -> dict[UUID, int]:
+    async def _read_heads(self, session_ids: list[UUID]) -> dict[UUID, Head]:
         async with self._pool.connection() as connection:
             return await read_heads(connection, session_ids)
 
@@ -253,8 +276,8 @@ class StreamHub:
             return
         for session_id, head in (await self._read_heads(list(self._channels))).items():
             channel = self._channels.get(session_id)
-            if channel is not None and head > channel.head:
-                channel.head = head
+            if channel is not None and head.last_seq > channel.head:
+                channel.head = head.last_seq
                 channel.wake()
 
     def _hear(self, channel_name: str, payload: str) -> None:

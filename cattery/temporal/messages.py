@@ -324,7 +324,8 @@ class DeletionFacts(_Message):
 
     `deletion_id` is that of the deletion that marked the object, which may be its project's or its
     owner's; `is_own` says that it is about this very object. `wait_seconds` is what is left of the
-    grace; `None` past the point of no return.
+    grace; `None` past the point of no return. `page` is of how many harnesses or projects one run
+    takes care, before the deletion goes on in a fresh one.
     """
 
     is_due: bool
@@ -334,6 +335,7 @@ class DeletionFacts(_Message):
     label: str = ""
     tries: int = 5
     pause_seconds: float = 60.0
+    page: int = 200
 
 
 class DeletionRef(_Message):
@@ -421,3 +423,4 @@ class SweepResult(_Message):
     deletions: int = 0
     file_managers: int = 0
     idle: int = 0
+    folded: int = 0

@@ -59,7 +59,7 @@ async def test_one_statement_numbers_the_events_of_many_sessions_each_without_a_
         assert [e.data["text"] for e in events] == [f"{n} " for n in numbers]
         assert {e.turn_no for e in events} == {1}
     heads = await read_heads(connection, [fence.session_id for fence in fences])
-    assert heads == {fence.session_id: 12 for fence in fences}
+    assert heads == {fence.session_id: (12, 0) for fence in fences}
 
 
 async def test_data_comes_back_as_it_was_given(
@@ -73,7 +73,7 @@ async def test_data_comes_back_as_it_was_given(
     await append_batch(connection, 1, rows_of(fence, [event]))
     logged = LoggedEvent(1, 1, "tool.done", event.data)
     assert await read_events(database, fence.session_id) == [logged]
-    assert await read_page(connection, fence.session_id, 0) == [logged]
+    assert await read_page(connection, fence.session_id, 0) == (0, [logged])
     assert await read_event_by_key(database, fence.session_id, "tool:t") == logged
     assert await read_event_by_key(database, fence.session_id, "tool:u") is None
 
@@ -278,7 +278,9 @@ async def test_pages_follow_each_other_and_turns_are_read_apart(
     await append_batch(connection, 1, rows_of(fence, words(25)))
     async with database.write() as rows:
         await append_in_transaction(rows, fence.session_id, 2, IDLE)
-    pages = [await read_page(connection, fence.session_id, after, 10) for after in (0, 10, 20, 26)]
+    pages = [
+        (await read_page(connection, fence.session_id, after, 10))[1] for after in (0, 10, 20, 26)
+    ]
     assert [len(page) for page in pages] == [10, 10, 6, 0]
     assert [e for page in pages for e in page] == await whole_log(database, fence.session_id)
     assert len(await read_events(database, fence.session_id, turn_no=1)) == 25

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from cattery.db.engine import Database
-from cattery.db.event_log import EVENTS_CHANNEL, BatchRow, append_batch
+from cattery.db.event_log import EVENTS_CHANNEL, BatchRow, Head, append_batch
 from cattery.db.feed import FEED_CHANNEL, FeedItem, announce
 from cattery.db.fences import Fence
 from cattery.events.appender import EventAppender
@@ -124,7 +124,7 @@ async def test_live_and_read_again_an_event_is_the_same(
     async with hub.subscribe(fence.session_id, 0) as subscription:
         await write(database, fence, [NewEvent(EventType.TOOL_DONE, data)])
         (live,) = await subscription.next_frames()
-    (read,) = await hub.read_frames(fence.session_id, 0)
+    _, (read,) = await hub.read_frames(fence.session_id, 0)
     assert orjson.loads(live.full) == orjson.loads(read.full)
     assert orjson.loads(live.full)["data"] == data
 
@@ -176,7 +176,7 @@ class InterruptedHub(StreamHub):
     meanwhile: Callable[[], Awaitable[None]] | None = None
 
     @override
-    async def _read_heads(self, session_ids: list[UUID]) -> dict[UUID, int]:
+    async def _read_heads(self, session_ids: list[UUID]) -> dict[UUID, Head]:
         heads = await super()._read_heads(session_ids)
         if self.meanwhile:
             await self.meanwhile()

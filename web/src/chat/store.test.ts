@@ -244,13 +244,20 @@ describe('the connection', () => {
     expect(transcript.lastSeq).toBe(events.length)
   })
 
-  it('begins anew at the floor when the server has forgotten what came before', () => {
+  it('takes a folded log with gaps up to its floor, and none above', () => {
     const events = stream()
-    transcript.applyAll(events)
-    transcript.reset(401)
+    transcript.applyAll(events.slice(0, 5))
+    transcript.reset(400)
     expect(parts()).toEqual([])
-    expect(transcript.applyAll(events.slice(400))).toBe(true)
-    expect(kinds()).toEqual(['text', 'end'])
+    expect(transcript.lastSeq).toBe(0)
+    const [first, second, third, ...rest] = events
+    const folded = [first, second, third].map((e) => e as WireEvent)
+    expect(transcript.applyAll([...folded, ...rest.slice(400 - 3)])).toBe(true)
+    expect(transcript.lastSeq).toBe(events.length)
+    const later = event('session.idle', { outcome: 'completed' }, 2)
+    expect(transcript.applyAll([{ ...later, seq: later.seq + 1 }])).toBe(false)
+    transcript.reset(0)
+    expect(transcript.applyAll(events.slice(1))).toBe(false)
   })
 
   it('tells its readers once a frame, and only the rows that changed', () => {

@@ -60,6 +60,7 @@ const nextFrame: Schedule = (flush) => {
 
 export class Transcript {
   lastSeq = 0
+  private floorSeq = 0
   private ids: string[] = []
   private readonly parts = new Map<string, Part>()
   private readonly prompts = new Map<string, UserPart>()
@@ -106,7 +107,7 @@ export class Transcript {
   applyAll(events: WireEvent[]): boolean {
     for (const event of events) {
       if (event.seq <= this.lastSeq) continue
-      if (event.seq !== this.lastSeq + 1) return false
+      if (event.seq > Math.max(this.lastSeq, this.floorSeq) + 1) return false
       this.lastSeq = event.seq
       this.turnNo = event.turn_no
       this.apply(event as LogEvent)
@@ -114,7 +115,7 @@ export class Transcript {
     return true
   }
 
-  /** Forget everything: the server no longer has what lies before `floorSeq`. */
+  /** Forget everything: the log comes again, with gaps up to `floorSeq`, where it was folded. */
   reset(floorSeq: number) {
     for (const id of this.ids) this.dirtyRows.add(id)
     this.ids = []
@@ -122,7 +123,8 @@ export class Transcript {
     this.prompts.clear()
     this.open.clear()
     this.running = null
-    this.lastSeq = Math.max(0, floorSeq - 1)
+    this.lastSeq = 0
+    this.floorSeq = floorSeq
     this.meta = { ...EMPTY, pending: this.meta.pending, title: this.meta.title }
     this.orderDirty = true
     this.touch()
