@@ -82,16 +82,18 @@ def images(engine: Engine, durations: dict[str, float]) -> str:
     """The tag of Cattery's images, built and in the engine."""
     began = time.monotonic()
     stand_ins, builder = os.environ.get("CATTERY_STANDINS"), os.environ.get("IMAGE_BUILD")
+    # Another builder must not read the settings that are meant for the engine's own client.
+    environ = dict(os.environ) if builder else engine.environ
     if stand_ins and builder:
         for name, folder in STAND_INS.items():
             if not engine.has_image(name):
-                _run([builder, "build", "-t", name, str(Path(stand_ins) / folder)], engine)
+                _run([builder, "build", "-t", name, str(Path(stand_ins) / folder)], environ)
                 engine.load(name)
     tag = os.environ.get("TAG")
     if tag is None:
         tag = BUILT_TAG
         for name in OUR_IMAGES:
-            _run(["scripts/images.sh", name], engine, TAG=tag, CATTERY_HARNESS_TYPES=HARNESS)
+            _run(["scripts/images.sh", name], environ, TAG=tag, CATTERY_HARNESS_TYPES=HARNESS)
             if builder:
                 engine.load(f"cattery-{name}:{tag}")
     durations["images, built and loaded"] = time.monotonic() - began
@@ -130,11 +132,11 @@ async def admin(installation: Installation) -> AsyncIterator[Client]:
         yield await Client(http, installation.url).sign_in("admin", installation.password)
 
 
-def _run(command: list[str], engine: Engine, **more: str) -> None:
+def _run(command: list[str], environ: dict[str, str], **more: str) -> None:
     result = subprocess.run(
         command,
         cwd=ROOT,
-        env=engine.environ | more,
+        env=environ | more,
         capture_output=True,
         text=True,
         check=False,
