@@ -25,7 +25,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.dependencies import Parts
 from api.rights import StandingGrant
-from api.streams import LOOK_AGAIN, PING_EVERY
+from api.streams import LOOK_AGAIN, MAX_BLOCKED, PING_EVERY
 from cattery.auth.access import Caller
 from cattery.db.event_log import read_head
 from cattery.db.feed import FeedItem
@@ -236,7 +236,7 @@ class TabSocket:
         await self._send_raw(orjson.dumps(message))
 
     async def _send_raw(self, message: bytes) -> None:
-        async with self._sending:
+        async with self._sending, asyncio.timeout(MAX_BLOCKED):
             await self.socket.send_text(message.decode())
 
     async def _close(self, code: int) -> None:
@@ -263,5 +263,5 @@ def _session_of(command: JsonObject) -> SessionId:
     return SessionId(session_id)
 
 
-_GONE = (WebSocketDisconnect, RuntimeError)
-"""What a send raises once the tab has gone."""
+_GONE = (WebSocketDisconnect, RuntimeError, TimeoutError)
+"""What a send raises once the tab has gone, or takes nothing any more."""

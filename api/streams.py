@@ -5,9 +5,15 @@ that opened it, so it checks again and again that its reader may still read: wit
 of any change of rights it has ended.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from time import monotonic
+from typing import override
+
+import structlog
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Send
 
 from api.rights import StandingGrant
 from cattery.errors import BadRequestError
@@ -15,13 +21,35 @@ from cattery.events.hub import STREAM_RESET, Frame, StreamHub
 from cattery.events.model import EventType
 from cattery.ids import SessionId
 
+log = structlog.get_logger(__name__)
+
 LOOK_AGAIN = 5.0
 """Seconds between looks at whether rights changed, whatever the stream does."""
 PING_EVERY = 15.0
+MAX_BLOCKED = 30.0
+"""Seconds for which a reader may take nothing of what was sent; then its stream is closed, and it
+comes back with its last event when it can."""
 
 SSE_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _PING = b": ping\n\n"
 _RETRY = b"retry: 1000\n\n"
+
+
+class EventStreamResponse(StreamingResponse):
+    """An event stream that a reader who takes nothing does not hold open."""
+
+    @override
+    async def stream_response(self, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(MAX_BLOCKED):
+                await send(message)
+
+        try:
+            await super().stream_response(send_in_time)
+        except TimeoutError:
+            log.info("stream_reader_too_slow")
+            if isinstance(self.body_iterator, AsyncGenerator):
+                await self.body_iterator.aclose()  # its subscription ends now, not at collection
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from api.schemas.errors import answers
 from api.schemas.events import PlatformEvent
 from api.schemas.prompts import PromptCreate
 from api.schemas.streams import LoggedEvent
-from api.streams import SSE_HEADERS, SseStream, parse_cursor
+from api.streams import SSE_HEADERS, EventStreamResponse, SseStream, parse_cursor
 from cattery.db.event_log import read_head
 from cattery.db.prompts import PromptAuthor, accept_prompt
 from cattery.errors import NotFoundError
@@ -47,7 +47,7 @@ async def watch_events(
     cursor = parse_cursor(last_event_id or after or "0", head)
     grant = rights.grant(access.user, session_id=access.session_id)
     stream = SseStream(hub, grant, access.session_id).follow(cursor)
-    return StreamingResponse(stream, media_type=_STREAM, headers=SSE_HEADERS)
+    return EventStreamResponse(stream, media_type=_STREAM, headers=SSE_HEADERS)
 
 
 @router.get("/events/{seq}", response_model=LoggedEvent, responses=answers(401, 404))
@@ -92,4 +92,4 @@ async def send_message(
     await tell_lifecycles(lifecycles.submit_prompt(access.session_id, accepted.prompt_id))
     grant = rights.grant(access.user, session_id=access.session_id)
     stream = SseStream(hub, grant, access.session_id).turn(accepted.seq, accepted.turn_no)
-    return StreamingResponse(stream, media_type=_STREAM, headers=SSE_HEADERS)
+    return EventStreamResponse(stream, media_type=_STREAM, headers=SSE_HEADERS)

@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 
 RING_FRAMES = 512
 RING_BYTES = 512 * 1024
+PAGE_BYTES = 1024 * 1024
+"""Of the events that one watcher is handed at once, read from the database."""
 HEAD_POLL = 2.0
 READ_CONNECTIONS = 4
 FEED_QUEUE = 1_000
@@ -108,6 +110,8 @@ class Subscription:
         self._channel = channel
         self._floor = 0
         """Below it the ring is of no use: its pieces are not those that the log has now."""
+        self._limit = PAGE
+        """Events to ask for next; fewer where they are large."""
         self._snapshot_of: int | None = None
         """The floor of the folded log that is being read from its beginning."""
         self._wake = asyncio.Event()
@@ -146,10 +150,25 @@ class Subscription:
         self._floor = floor
 
     async def _read(self) -> list[Frame]:
-        floor, frames = await self._hub.read_frames(self.session_id, self.cursor)
+        floor, frames = await self._hub.read_frames(self.session_id, self.cursor, self._limit)
         if self.cursor < floor and floor != self._snapshot_of:
             self._floor = self._snapshot_of = floor
             return [Frame(LoggedEvent(0, 0, STREAM_RESET, {"floorSeq": floor}))]
+        return self._fit(frames)
+
+    def _fit(self, frames: list[Frame]) -> list[Frame]:
+        """Keep what is within `PAGE_BYTES`, at least one; the next page is sized to match."""
+        if not frames:
+            return []
+        total = sum(len(frame.full) for frame in frames)
+        self._limit = max(1, min(PAGE, len(frames) * PAGE_BYTES // total))
+        if total <= PAGE_BYTES:
+            return frames
+        size = 0
+        for number, frame in enumerate(frames):
+            size += len(frame.full)
+            if size > PAGE_BYTES:
+                return frames[: max(1, number)]
         return frames
 
     def wake(self) -> None:
@@ -230,10 +249,12 @@ class StreamHub:
         finally:
             self._feeds.discard(queue)
 
-    async def read_frames(self, session_id: SessionId, after: int) -> tuple[int, list[Frame]]:
+    async def read_frames(
+        self, session_id: SessionId, after: int, limit: int = PAGE
+    ) -> tuple[int, list[Frame]]:
         """Read the floor and a page of a session's log from the database."""
         async with self._pool.connection() as connection:
-            floor, events = await read_page(connection, session_id, after)
+            floor, events = await read_page(connection, session_id, after, limit)
             return floor, [Frame(event) for event in events]
 
     async def read_whole(self, session_id: SessionId, seq: int) -> Frame | None:

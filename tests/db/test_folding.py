@@ -182,8 +182,8 @@ async def test_a_watcher_whose_pages_are_folded_while_it_reads_begins_again(
     whole = fold_history(await read_events(database, session_id))
     read_frames = hub.read_frames
 
-    async def small_pages(session: SessionId, after: int) -> tuple[int, list[Frame]]:
-        floor, frames = await read_frames(session, after)
+    async def small_pages(session: SessionId, after: int, limit: int) -> tuple[int, list[Frame]]:
+        floor, frames = await read_frames(session, after, limit)
         return floor, frames[:10]
 
     monkeypatch.setattr(hub, "read_frames", small_pages)

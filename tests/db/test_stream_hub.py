@@ -16,7 +16,15 @@ from cattery.db.event_log import EVENTS_CHANNEL, BatchRow, Head, append_batch
 from cattery.db.feed import FEED_CHANNEL, FeedItem, announce
 from cattery.db.fences import Fence
 from cattery.events.appender import EventAppender
-from cattery.events.hub import FEED_QUEUE, RING_BYTES, RING_FRAMES, Frame, StreamHub, Subscription
+from cattery.events.hub import (
+    FEED_QUEUE,
+    PAGE_BYTES,
+    RING_BYTES,
+    RING_FRAMES,
+    Frame,
+    StreamHub,
+    Subscription,
+)
 from cattery.events.model import EventType, LoggedEvent, NewEvent
 from cattery.ids import SessionId, new_id
 from cattery.jsontypes import JsonObject
@@ -241,6 +249,33 @@ async def test_the_ring_is_bounded_in_bytes_as_well(
         assert 0 < len(channel.ring) < 120
         assert channel.ring_bytes == sum(len(frame.full) for frame in channel.ring) <= RING_BYTES
         assert numbers(list(channel.ring)) == list(range(channel.ring[0].seq, 121))
+
+
+async def test_a_page_of_large_events_is_bounded_in_bytes_and_nothing_is_left_out(
+    database: Database, hub: StreamHub, fence: Fence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = NewEvent(EventType.TOOL_DONE, {"output": "x" * 60_000})
+    huge = NewEvent(EventType.TOOL_DONE, {"output": "x" * (PAGE_BYTES + 1)})
+    small = words(30)
+    async with own_connection(database) as connection:
+        for events in ([large] * 40, small, [huge] * 2, small):
+            await write_by(connection, fence, events)
+    asked: list[int] = []
+    read_frames = hub.read_frames
+
+    async def count(session: SessionId, after: int, limit: int) -> tuple[int, list[Frame]]:
+        asked.append(limit)
+        return await read_frames(session, after, limit)
+
+    monkeypatch.setattr(hub, "read_frames", count)
+    seen: list[int] = []
+    async with hub.subscribe(fence.session_id, 0) as subscription:
+        while frames := await subscription.next_frames(wait=0):
+            seen += numbers(frames)
+            assert len(frames) == 1 or sum(len(f.full) for f in frames) <= PAGE_BYTES
+    assert seen == list(range(1, 103))
+    assert asked[0] == 500
+    assert asked[1] < 25, "what would not be handed out is not read either"
 
 
 async def test_two_hundred_watchers_of_one_session_see_the_same_frames_encoded_once(
