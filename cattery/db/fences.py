@@ -26,6 +26,10 @@ class Fence:
 async def claim_fence(session: AsyncSession, fence: Fence, owner: str) -> bool:
     """Take over the writing of a session for one attempt; false where a later one has it.
 
+    Later is what was scheduled later, also where its turn has the smaller number: prompts that are
+    accepted at once, or whose signal had to wait for the sweep, may reach the workflow in another
+    order. A later turn is later whatever the server's clock says.
+
     The fence holds from the commit of the caller's transaction on.
     """
     result = await session.execute(
@@ -33,7 +37,8 @@ async def claim_fence(session: AsyncSession, fence: Fence, owner: str) -> bool:
             """
             UPDATE session_stream SET turn_no = :turn_no, attempt_at = :attempt_at, owner = :owner
             WHERE session_id = :session_id
-              AND (turn_no, attempt_at) <= (:turn_no, :attempt_at)
+              AND (attempt_at < :attempt_at
+                OR (turn_no, attempt_at) <= (:turn_no, :attempt_at))
             RETURNING 1
             """
         ),

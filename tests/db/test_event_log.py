@@ -117,7 +117,14 @@ async def test_a_writer_that_was_fenced_out_writes_nothing_and_holds_up_nobody(
 
 @pytest.mark.parametrize(
     ("turn_no", "attempt_at", "claimed"),
-    [(1, 999, False), (1, 1_000, True), (1, 1_001, True), (0, 9_999, False), (2, 1, True)],
+    [
+        (1, 999, False),
+        (1, 1_000, True),
+        (1, 1_001, True),
+        (0, 999, False),
+        (0, 1_001, True),
+        (2, 1, True),
+    ],
 )
 async def test_only_a_later_attempt_or_a_later_turn_takes_over(
     database: Database, fence: Fence, turn_no: int, attempt_at: int, claimed: bool

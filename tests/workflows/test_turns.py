@@ -32,6 +32,19 @@ async def test_a_prompt_is_answered_and_ends_with_one_idle(platform: Platform) -
     assert len(platform.posted_prompts(harness)) == 1
 
 
+async def test_prompts_whose_signals_come_in_another_order_are_all_run(platform: Platform) -> None:
+    user, harness, session = await open_session(platform)
+    stored = [await platform.store_prompt(session, user, "deltas=3 size=1") for _ in range(3)]
+    for prompt in reversed(stored):
+        await platform.lifecycles.submit_prompt(session, prompt)
+    events = await platform.wait_for_idles(session, 3)
+
+    ends = of_type(events, EventType.SESSION_IDLE)
+    assert sorted(end.turn_no for end in ends) == [1, 2, 3]
+    assert all(end.data == {"outcome": "completed"} for end in ends)
+    assert len(platform.posted_prompts(harness)) == 3
+
+
 async def test_queued_prompts_run_in_their_order(platform: Platform) -> None:
     user, harness, session = await open_session(platform)
     for n in range(3):
