@@ -18,6 +18,7 @@ import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from cattery.db.engine import KEEP_ALIVE
 from cattery.db.event_log import BatchRow, append_batch
 from cattery.db.fences import Fence, holds_fence
 from cattery.errors import CatteryError
@@ -246,7 +247,7 @@ class _Writer:
     async def _connect(self) -> AsyncConnection[TupleRow]:
         if self._connection is None or self._connection.closed:
             self._connection = await AsyncConnection.connect(
-                self._url, autocommit=True, prepare_threshold=0
+                self._url, autocommit=True, prepare_threshold=0, **KEEP_ALIVE
             )
         return self._connection
 

@@ -24,6 +24,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
+from cattery.db.engine import KEEP_ALIVE
 from cattery.db.event_blobs import read_whole
 from cattery.db.event_log import EVENTS_CHANNEL, PAGE, Head, read_heads, read_page
 from cattery.db.feed import FEED_CHANNEL, FeedItem, parse_feed_item
@@ -194,7 +195,7 @@ class StreamHub:
             min_size=1,
             max_size=READ_CONNECTIONS,
             open=False,
-            kwargs={"autocommit": True},
+            kwargs={"autocommit": True, **KEEP_ALIVE},
             check=AsyncConnectionPool.check_connection,
         )
 
@@ -271,7 +272,8 @@ class StreamHub:
         delay = 0.05
         while True:
             try:
-                async with await AsyncConnection.connect(self._url, autocommit=True) as connection:
+                connecting = AsyncConnection.connect(self._url, autocommit=True, **KEEP_ALIVE)
+                async with await connecting as connection:
                     await connection.execute(f"LISTEN {EVENTS_CHANNEL}")
                     await connection.execute(f"LISTEN {FEED_CHANNEL}")
                     delay = 0.05
