@@ -25,30 +25,76 @@ def running_postgres(
     folder: Path, settings: Mapping[str, str] = MappingProxyType(FAST)
 ) -> Iterator[str]:
     """Run a server on a free loopback port; it ends with this process, whatever happens."""
-    account = embedded_postgres._server_account()
-    binaries = embedded_postgres._binaries()
-    data = folder / "data"
-    data.mkdir(mode=0o700)
-    if account is not None:
-        _open_path(folder, account)
-        os.chown(data, account.uid, account.gid)
-    initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth=trust"]
-    initdb += ["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]
-    with (folder / "log").open("wb") as log:
-        subprocess.run(bind_to_us(initdb, account), check=True, stdout=log, stderr=log, env={})
-        port = _free_port()
-        given = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", **settings}
-        command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port)]
+    server = PostgresServer(folder, settings)
+    server.start()
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+class PostgresServer:
+    """One server and its data, which may be taken away and come back on the same port."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str] = MappingProxyType(FAST)) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._account = embedded_postgres._server_account()
+        self._binaries = embedded_postgres._binaries()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
+        self._make_data()
+
+    @property
+    def url(self) -> str:
+        """The URL of its first database."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        """Return once it answers."""
+        given = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", **self._settings}
+        command = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port)]
         command += [f"--{name}={value}" for name, value in given.items()]
         command += ["--max_connections=200"]
-        server = subprocess.Popen(bind_to_us(command, account), stdout=log, stderr=log, env={})
-        try:
-            url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-            _wait_until_ready(url, server)
-            yield url
-        finally:
-            server.send_signal(signal.SIGINT)  # "fast": open connections do not hold it up
-            server.wait()
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                bind_to_us(command, self._account), stdout=log, stderr=log, env={}
+            )
+        _wait_until_ready(self.url, self._process)
+
+    def stop(self) -> None:
+        """End it in order: "fast", so that open connections do not hold it up."""
+        self._end(signal.SIGINT)
+
+    def crash(self) -> None:
+        """End it as `pg_ctl stop -m immediate` does: its next start recovers from its log."""
+        self._end(signal.SIGQUIT)
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "log"
+
+    def _make_data(self) -> None:
+        self._data.mkdir(mode=0o700)
+        if self._account is not None:
+            _open_path(self._folder, self._account)
+            os.chown(self._data, self._account.uid, self._account.gid)
+        initdb = [str(self._binaries / "initdb"), "-D", str(self._data), "-U", "postgres"]
+        initdb += ["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
+        initdb += ["--no-sync", "--no-instructions"]
+        with self._log.open("wb") as log:
+            command = bind_to_us(initdb, self._account)
+            subprocess.run(command, check=True, stdout=log, stderr=log, env={})
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(how)
+            process.wait()
 
 
 def _wait_until_ready(url: str, server: subprocess.Popen[bytes]) -> None:

@@ -44,6 +44,11 @@ class PythonProcess:
         assert self._popen, "it was not started"
         return psutil.Process(self._popen.pid)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was started and runs no more."""
+        return self._popen is not None and self._popen.poll() is not None
+
     def start(self) -> None:
         with self.log.open("ab") as output:
             self._popen = subprocess.Popen(

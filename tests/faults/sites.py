@@ -102,13 +102,13 @@ class LocalSite:
         return
 
     async def belongings(self, lane: Lane) -> list[Belonging]:
-        return await asyncio.to_thread(_list_local, lane.platform.home)
+        return await asyncio.to_thread(list_local, lane.platform.home)
 
     async def posted(self, lane: Lane, harness_id: HarnessId) -> list[str]:
         return lane.platform.posted_prompts(harness_id)
 
 
-def _list_local(home: Path) -> list[Belonging]:
+def list_local(home: Path) -> list[Belonging]:
     found = []
     for folder in _children(home / "projects"):
         found.append(Belonging("folder", f"projects/{folder.name}", folder.name))

@@ -1,0 +1,97 @@
+"""Harnesses hang, vanish and babble, and the network to them is cut: the text is still theirs."""
+
+import asyncio
+
+import pytest
+
+from tests.faults.streams.installation import Installation
+from tests.faults.streams.people import People
+from tests.faults.streams.proxy import TcpProxy
+from tests.faults.streams.scenes import LONG_TALK, TALK, scene
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+SILENCE = 30.0
+"""Seconds of silence after which a worker takes a harness's stream for dead."""
+
+
+async def test_f17_harnesses_that_hang_or_whose_streams_died_unseen_are_asked_again(
+    people: People, installation: Installation, harness: str
+) -> None:
+    """One harness hangs for longer than its stream may be silent; another's stream is half-open."""
+    other = installation.harness_ids[1]
+    async with (
+        scene(people, harness, sessions=2) as hung,
+        scene(people, other, sessions=2) as half_open,
+    ):
+        for process in installation.harness_processes(harness):
+            process.suspend()
+        (await link_of(people, other)).half_open()
+        await asyncio.sleep(SILENCE + 4)
+        for process in installation.harness_processes(harness):
+            process.resume()
+        await hung.finish()
+        await half_open.finish()
+
+
+async def test_f17_a_stream_that_ends_in_its_middle_again_and_again_is_opened_again(
+    people: People, installation: Installation, harness: str
+) -> None:
+    link = await link_of(people, harness)
+    async with scene(people, harness, text=LONG_TALK) as played:
+        for number in range(8):
+            (link.half_close if number % 2 else link.reset)()
+            await played.until_talking()
+        await played.finish()
+
+
+async def test_f30_a_partition_from_the_harness_leaves_no_gap_and_nothing_twice(
+    people: People, installation: Installation, harness: str
+) -> None:
+    link = await link_of(people, harness)
+    async with scene(people, harness, text=LONG_TALK) as played:
+        link.hold()
+        await asyncio.sleep(10)
+        await link.heal()
+        await played.until_talking()
+        await link.refuse()
+        await asyncio.sleep(2)
+        await link.heal()
+        await played.until_talking()
+        link.weather.delay = 0.3
+        await played.until_talking()
+        await link.heal()
+        await played.finish()
+
+
+async def test_f18_a_harness_that_is_killed_ends_its_turn_once_and_is_started_for_the_next(
+    people: People, installation: Installation, harness: str
+) -> None:
+    other = installation.harness_ids[1]
+    async with scene(people, other, sessions=2) as played:
+        for process in installation.harness_processes(other):
+            process.kill()
+        report = await played.finish(all_complete=False)
+        assert dict(report.outcomes) == {"failed": 2}
+        await played.prompt_all("stamp deltas=10 size=24")
+        report = await played.finish(all_complete=False)
+        assert dict(report.outcomes) == {"failed": 2, "completed": 2}
+
+
+async def test_f24_a_stream_full_of_rubbish_in_small_pieces_is_read_as_it_was_meant(
+    people: People, installation: Installation, harness: str
+) -> None:
+    link = await link_of(people, harness)
+    async with scene(people, harness, sessions=2, text=None) as played:
+        link.weather.piece = 7
+        await played.prompt_all(f"{TALK} garbled")
+        report = await played.finish()
+        await link.heal()
+    assert report.written > 200
+
+
+async def link_of(people: People, harness_id: str) -> TcpProxy:
+    """Find what stands before a harness."""
+    harness = await people.ask("GET", f"/harnesses/{harness_id}")
+    port = str(harness["sandbox_url"]).rpartition(":")[2]
+    return people.installation.links[f"harness:{port}"]
