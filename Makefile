@@ -15,9 +15,9 @@ export CATTERY_TOOLS ?= $(CURDIR)/.tools
 T ?=
 # The slow ones and those that need a cluster have targets of their own.
 MARKS := -m "not slow and not cluster and not compose"
-# Two files at a time where tests mostly wait for real processes, each with servers of its own; those
+# Three files at a time where tests mostly wait for real processes, each with servers of its own; those
 # with a browser and a whole installation one after the other.
-SPREAD := -n 2 --dist loadfile
+SPREAD := -n 3 --dist loadfile
 FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay tests/bridges
 PYTHON_FOLDERS := activities api bridges cattery cli filemgr gateway tests workers workflows
 

@@ -128,7 +128,8 @@ def installation(
 @pytest.fixture
 async def admin(installation: Installation) -> AsyncIterator[Client]:
     """The first administrator, with the password that stands in the secret's file."""
-    async with aiohttp.ClientSession() as http:
+    # No connection is kept: while a command of Compose runs, nobody would see the API close it.
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
         yield await Client(http, installation.url).sign_in("admin", installation.password)
 
 
