@@ -47,10 +47,14 @@ AT_ONCE: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class DeletionPatience:
-    """How often a step is tried before its deletion is stuck, and the first pause after that."""
+    """How often a step is tried before its deletion is stuck, and the first pause after that.
+
+    `page` is of how many harnesses or projects one run takes care.
+    """
 
     tries: int = 5
     pause: timedelta = timedelta(minutes=1)
+    page: int = purge.PAGE
 
 
 class DeletionCourseActivities:
@@ -80,6 +84,7 @@ class DeletionCourseActivities:
             wait_seconds=None if course.wait is None else course.wait.total_seconds(),
             tries=self._patience.tries,
             pause_seconds=self._patience.pause.total_seconds(),
+            page=self._patience.page,
         )
 
     @activity.defn(name="deletion.commit")
@@ -162,7 +167,9 @@ class DeletionCourseActivities:
         """List the next harnesses of a project; those that are gone are on no page any more."""
         project_id = ProjectId(part.target.object_id)
         async with self._database.write() as session:
-            found = await purge.page_of_harnesses(session, project_id, part.deletion_id)
+            found = await purge.page_of_harnesses(
+                session, project_id, part.deletion_id, self._patience.page
+            )
         return HarnessList(
             harnesses=[HarnessSandboxInput(harness_id=h, project_id=project_id) for h in found]
         )
@@ -172,7 +179,9 @@ class DeletionCourseActivities:
         """List the next projects of a user; those that are gone are on no page any more."""
         user_id = UserId(part.target.object_id)
         async with self._database.write() as session:
-            found = await purge.page_of_projects(session, user_id, part.deletion_id)
+            found = await purge.page_of_projects(
+                session, user_id, part.deletion_id, self._patience.page
+            )
         return ProjectList(project_ids=list(found))
 
     @activity.defn(name="deletion.require_nothing_left")

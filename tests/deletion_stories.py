@@ -1,16 +1,21 @@
 """Stories for `tests/record_histories.py` of deletions: undone, stuck, forced, with an heir."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from sqlalchemy import text
+
 from activities.deletion_course import DeletionPatience
-from cattery.db import deletions
+from cattery.db import deletions, sessions
 from cattery.db.deletions import Asker
 from cattery.deletion_states import DeletionPhase
-from cattery.ids import DeletionId, UserId
+from cattery.ids import DeletionId, SessionId, UserId
 from cattery.temporal import messages, naming
 from cattery.temporal.messages import DeletionForce, DeletionUndo
+from cattery.temporal.search_attributes import PHASE
 from tests.workflows.fake_runtime import fake_over
 from tests.workflows.parts import Platform, wait_until_open, worker_on
 
@@ -106,6 +111,45 @@ async def live_heir(given: "Furnished") -> dict[str, str]:
     await _delete_user(platform, root, given.user, NOW, bob)
     await handle.result()
     return {"user-deletion.cancelled": f"{workflow_id}@{run}", "user-deletion.heir": workflow_id}
+
+
+async def live_stuck_session_deletion(given: "Furnished") -> dict[str, str]:
+    """Have the database refuse to let a session go, until it is tried again."""
+    platform = given.platform
+    await wait_until_open(platform, given.session)
+    workflow_id = naming.session_deletion_workflow(given.session)
+    handle = platform.client.get_workflow_handle(workflow_id)
+    async with kept_by_the_database(platform, given.session):
+        async with platform.database.write() as rows:
+            await sessions.tombstone_session(rows, given.project, given.session)
+        await platform.lifecycles.delete_session(given.session)
+
+        async def is_stuck() -> bool:
+            return (await handle.describe()).typed_search_attributes.get(PHASE) == "stuck"
+
+        await platform.until(is_stuck, "the deletion to be stuck", timeout=90)
+    await handle.signal(messages.RETRY_DELETION)
+    await handle.result()
+    return {"session-deletion.stuck-then-free": workflow_id}
+
+
+@asynccontextmanager
+async def kept_by_the_database(platform: Platform, session: SessionId) -> AsyncIterator[None]:
+    """Have the database refuse to delete a session's row."""
+    async with platform.database.write() as rows:
+        for statement in (
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'this disk is read-only'; END $$",
+            "CREATE TRIGGER keep BEFORE DELETE ON session FOR EACH ROW"
+            f" WHEN (OLD.id = '{session}') EXECUTE FUNCTION keep()",
+        ):
+            await rows.execute(text(statement))
+    try:
+        yield
+    finally:
+        async with platform.database.write() as rows:
+            await rows.execute(text("DROP TRIGGER keep ON session"))
+            await rows.execute(text("DROP FUNCTION keep"))
 
 
 async def _delete_harness(given: "Furnished") -> DeletionId:

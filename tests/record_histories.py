@@ -42,6 +42,7 @@ from tests.deletion_stories import (
     live_freed_deletion,
     live_heir,
     live_stuck_deletion,
+    live_stuck_session_deletion,
     live_undone_deletions,
 )
 from tests.fresh_run_stories import (
@@ -388,6 +389,7 @@ STORIES: list[tuple[Story, Registry]] = [
     (live_stuck_deletion, SCRIPTED),
     (live_freed_deletion, SCRIPTED),
     (live_heir, SCRIPTED),
+    (live_stuck_session_deletion, SCRIPTED),
     (live_ignored_abort, odd_harness("ignore-abort")),
     (live_abort_while_mending, SCRIPTED),
     (live_many_turns, SCRIPTED),

@@ -22,6 +22,8 @@ export default defineConfig({
     setupFiles: './src/app/test-setup.ts',
     css: false,
     restoreMocks: true,
+    // Long, as a loaded machine is slow.
+    testTimeout: 20_000,
   },
 })
 

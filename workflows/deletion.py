@@ -2,13 +2,19 @@
 
 The API has marked the object before, so that nobody sees or uses it any more. Each workflow can be
 started again at any time: steps that are done find nothing to do. `DeletionCourse` has the grace,
-the point of no return and what is done about steps that keep failing. Sessions have none of it.
+the point of no return and what is done about steps that keep failing. Sessions have neither a grace
+nor a record; a step of theirs that keeps failing is said to be stuck.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from itertools import chain, repeat
 
 from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.deletion import DeletionActivities
@@ -17,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from cattery.deletion_states import DeletionKind
     from cattery.ids import ProjectId
     from cattery.temporal import messages, search_attributes
+    from cattery.temporal.failures import failure_message
     from cattery.temporal.messages import (
         DeletionTarget,
         HarnessRef,
@@ -26,27 +33,64 @@ with workflow.unsafe.imports_passed_through():
         UserRef,
     )
     from cattery.temporal.naming import HARNESS_WAITS_QUEUE, PROJECT_WAITS_QUEUE
-    from workflows.deletion_course import HAS_GRACE, DeletionCourse
-    from workflows.timing import ROWS, TEARDOWN
+    from workflows.deletion_course import HAS_GRACE, PAUSES, DeletionCourse
+    from workflows.timing import ROWS, TEARDOWN, ActivityOptions
 
 AT_ONCE = 10
 """Harnesses or sessions of one deletion that are ended at the same time."""
-PAGE = 200
-"""Harnesses or projects after which a deletion goes on in a fresh run: a full page."""
+TELLS = "session-deletion-tells"
+"""Before it, a step of a session's deletion that failed was tried again in silence."""
+TRIES = 5
+"""Of a step of a session's deletion, before it says that it is stuck."""
+SESSION_PAUSE = timedelta(minutes=1)
+"""The first one after that."""
 
 
 @workflow.defn(name=messages.SESSION_DELETION)
 class SessionDeletionWorkflow:
     """Deletes one session."""
 
+    def __init__(self) -> None:
+        self._retry = False
+
     @workflow.run
     async def run(self, ref: SessionRef) -> None:
         """End the running turn, then remove the session's rows and log."""
-        _describe("closing the session")
-        await _close_session(ref)
-        _describe("removing the rows")
-        await workflow.execute_activity_method(DeletionActivities.purge_session, ref, **ROWS)
+        await self._step("closing the session", LifecycleActivities.close_session, ref, TEARDOWN)
+        await self._step("removing the rows", DeletionActivities.purge_session, ref, ROWS)
         _describe("deleted")
+
+    @workflow.signal(name=messages.RETRY_DELETION)
+    def retry_now(self) -> None:
+        """Try the step that is stuck again at once."""
+        self._retry = True
+
+    async def _step(
+        self,
+        name: str,
+        act: Callable[..., Awaitable[None]],
+        ref: SessionRef,
+        options: ActivityOptions,
+    ) -> None:
+        """Do one step for certain; where it keeps failing, say so between the tries."""
+        _describe(name)
+        if workflow.patched(TELLS):
+            first = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_attempts=TRIES)
+            options = {**options, "retry_policy": first}
+        for pause in chain(PAUSES, repeat(PAUSES[-1])):
+            try:
+                await workflow.execute_activity_method(act, ref, summary=name, **options)
+            except ActivityError as error:
+                self._retry = False
+                _describe("stuck", f"**{name}** keeps failing: {failure_message(error)}")
+                with suppress(TimeoutError):
+                    await workflow.wait_condition(
+                        lambda: self._retry,
+                        timeout=SESSION_PAUSE * pause,
+                        timeout_summary=f"before “{name}” is tried again",
+                    )
+            else:
+                return
 
 
 @workflow.defn(name=messages.HARNESS_DELETION)
@@ -107,7 +151,7 @@ class ProjectTeardownWorkflow(DeletionCourse):
         async def delete() -> None:
             while harnesses := await self._next_harnesses():
                 await _in_groups([_delete_harness(harness) for harness in harnesses])
-                if workflow.info().is_continue_as_new_suggested() or len(harnesses) >= PAGE:
+                if workflow.info().is_continue_as_new_suggested() or self._is_full(harnesses):
                     await workflow.wait_condition(workflow.all_handlers_finished)
                     workflow.continue_as_new(project)
             await self._step("deleting the files", DeletionActivities.delete_workspace, project)
@@ -163,7 +207,7 @@ class UserDeletionWorkflow(DeletionCourse):
                 )
             while projects := await self._next_projects():
                 await _in_groups([_tear_down(ProjectRef(project_id=p)) for p in projects])
-                if workflow.info().is_continue_as_new_suggested() or len(projects) >= PAGE:
+                if workflow.info().is_continue_as_new_suggested() or self._is_full(projects):
                     await workflow.wait_condition(workflow.all_handlers_finished)
                     workflow.continue_as_new(user)
             await self._remove_rows()
@@ -220,7 +264,8 @@ async def _in_groups(work: Sequence[Coroutine[object, object, None]]) -> None:
     await asyncio.gather(*(one(item) for item in work))
 
 
-def _describe(phase: str) -> None:
+def _describe(phase: str, why: str = "") -> None:
     workflow.upsert_search_attributes([search_attributes.PHASE.value_set(phase)])
     since = workflow.now().isoformat(timespec="seconds")
-    workflow.set_current_details(f"**{phase}** since {since}")
+    text = f"**{phase}** since {since}"
+    workflow.set_current_details(f"{text}\n\n{why}" if why else text)

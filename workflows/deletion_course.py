@@ -6,7 +6,7 @@ in the database has the last word on the point of no return.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -221,6 +221,10 @@ class DeletionCourse:
             deletion_id=self._facts.deletion_id,
             is_own=self._facts.is_own,
         )
+
+    def _is_full(self, page: Sequence[object]) -> bool:
+        """Tell whether there may be more, for which a fresh run is begun."""
+        return len(page) >= self._facts.page
 
     async def _remove_rows(self) -> None:
         """Make sure that nothing is left outside the database, then remove the rows."""

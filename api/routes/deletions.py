@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, status
 
 from api.dependencies import AdminUser, CurrentUser, Db, LifecyclesDep
-from api.schemas.deletions import Deletion, DeletionForced, Hitch
+from api.schemas.deletions import Deletion, DeletionForced, ForcedStep, Hitch
 from api.schemas.errors import answers
 from cattery.auth.access import Caller
 from cattery.db import deletions
@@ -69,9 +69,13 @@ async def undo_deletion(user: CurrentUser, found: Found, lifecycles: LifecyclesD
     status_code=status.HTTP_204_NO_CONTENT,
     responses=answers(401, 404, 409, 503),
 )
-async def end_deletion_grace(_: CurrentUser, found: Found, lifecycles: LifecyclesDep) -> None:
+async def end_deletion_grace(
+    _: CurrentUser, database: Db, found: Found, lifecycles: LifecyclesDep
+) -> None:
     """Skip the rest of the grace."""
     _require_grace(found)
+    async with database.write() as session:
+        await deletions.end_grace(session, found.deletion_id)
     await lifecycles.hurry_deletion(found)
 
 
@@ -127,6 +131,7 @@ def _present(record: DeletionRecord, user: Caller) -> Deletion:
         phase=record.phase,
         step=record.step,
         stuck=[Hitch.model_validate(hitch) for hitch in record.hitches.values()],
+        forced=[ForcedStep.model_validate(step) for step in record.forced],
         heir=record.heir_label,
         committed_at=record.committed_at,
         ended_at=record.ended_at,

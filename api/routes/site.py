@@ -7,8 +7,16 @@ from fastapi import APIRouter, Depends, Request, Response, status
 
 from api.dependencies import CurrentUser, Runtime, Settings, Site
 from api.schemas.errors import answers
-from api.schemas.site import Alive, HarnessTypeOffer, Isolation, Readiness, Site as SiteAnswer
+from api.schemas.site import (
+    Alive,
+    DeletionGraces,
+    HarnessTypeOffer,
+    Isolation,
+    Readiness,
+    Site as SiteAnswer,
+)
 from api.site import HealthCheck
+from cattery.deletion_states import DeletionKind
 
 router = APIRouter(tags=["site"])
 probes = APIRouter(tags=["probes"])
@@ -29,6 +37,9 @@ async def read_site(
         temporal_ui_url=settings.temporal_ui_url if user.is_admin else None,
         harness_types=[HarnessTypeOffer.model_validate(known) for known in site.harness_types],
         idle_timeout_seconds=site.idle_timeout_seconds,
+        deletion_grace_seconds=DeletionGraces(
+            **{kind: int(settings.grace_of(kind).total_seconds()) for kind in DeletionKind}
+        ),
     )
 
 

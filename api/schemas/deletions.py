@@ -21,6 +21,17 @@ class Hitch(BaseModel):
     next_try_at: datetime
 
 
+class ForcedStep(BaseModel):
+    """A step that kept failing and that an administrator had skipped, with the reason."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    step: str
+    reason: str
+    by: str
+    at: datetime
+
+
 class Deletion(BaseModel):
     """A deletion that somebody asked for.
 
@@ -40,6 +51,7 @@ class Deletion(BaseModel):
     phase: DeletionPhase
     step: str | None
     stuck: list[Hitch]
+    forced: list[ForcedStep]
     heir: str | None
     committed_at: datetime | None
     ended_at: datetime | None

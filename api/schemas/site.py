@@ -35,6 +35,14 @@ class HarnessTypeOffer(BaseModel):
     reason: str | None
 
 
+class DeletionGraces(BaseModel):
+    """Seconds for which a deletion of each kind can be undone; 0 is not at all."""
+
+    harness: int
+    project: int
+    user: int
+
+
 class Site(BaseModel):
     """Facts of this installation."""
 
@@ -48,6 +56,7 @@ class Site(BaseModel):
         description="Seconds without use after which a sandbox is suspended, where its harness does"
         " not say; 0 is never."
     )
+    deletion_grace_seconds: DeletionGraces
 
 
 class Savings(BaseModel):

@@ -112,6 +112,14 @@ async def undo(session: AsyncSession, deletion_id: DeletionId, by: str) -> None:
     if deletion.phase is not DeletionPhase.GRACE:
         raise ConflictError(TOO_LATE)
     await _require_place(session, deletion)
+    if deletion.kind is not DeletionKind.HARNESS:
+        await timeline.record_for_marked(
+            session,
+            deletion_id,
+            Happening.DELETION_UNDONE,
+            by=by,
+            detail=f"With the {deletion.kind}.",
+        )
     for table in (UserRow, ProjectRow, HarnessRow, SessionRow):
         unmarked = await session.scalars(
             update(table)

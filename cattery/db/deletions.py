@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, func, literal, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -128,6 +128,13 @@ async def delete_project(
     subject = _Subject(DeletionKind.PROJECT, project_id, row[0] or UNNAMED, project_id, row[1])
     deletion_id = await _open(session, asker, subject, grace)
     await tombstone_project(session, project_id, deletion_id=deletion_id)
+    await timeline.record_for_marked(
+        session,
+        deletion_id,
+        Happening.DELETION_ASKED,
+        by=asker.username,
+        detail="With the project.",
+    )
     return deletion_id
 
 
@@ -162,6 +169,13 @@ async def delete_user(
         deleted_by=asker.user_id,
         deletion_id=deletion_id,
         keeps_projects=heir is not None,
+    )
+    await timeline.record_for_marked(
+        session,
+        deletion_id,
+        Happening.DELETION_ASKED,
+        by=asker.username,
+        detail=f"With {username}, who owns the project.",
     )
     return deletion_id
 
@@ -198,6 +212,15 @@ async def get_deletion(
     if row is None:
         raise NotFoundError("deletion")
     return _record(row)
+
+
+async def end_grace(session: AsyncSession, deletion_id: DeletionId) -> None:
+    """Say that a deletion in its grace is due now. Its workflow is told besides, or finds it."""
+    await session.execute(
+        update(DeletionRow)
+        .where(DeletionRow.id == deletion_id, DeletionRow.phase == DeletionPhase.GRACE)
+        .values(due_at=func.least(DeletionRow.due_at, func.now()))
+    )
 
 
 async def _open(

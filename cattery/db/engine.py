@@ -75,7 +75,7 @@ def connect(settings: DatabaseSettings) -> Database:
         pool_size=settings.pool_size,
         max_overflow=settings.pool_size,
         pool_pre_ping=True,
-        hide_parameters=True,  # what people write stands in them, and errors go to logs and Temporal
+        hide_parameters=True,  # what people write stands in them; errors reach logs and Temporal
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
         connect_args={"options": "-c timezone=UTC", **KEEP_ALIVE},

@@ -94,14 +94,14 @@ async def purge_user(session: AsyncSession, user_id: UserId) -> None:
 
 
 async def page_of_harnesses(
-    session: AsyncSession, project_id: ProjectId, deletion_id: DeletionId | None
+    session: AsyncSession, project_id: ProjectId, deletion_id: DeletionId | None, limit: int = PAGE
 ) -> Sequence[HarnessId]:
     """Say of the next harnesses of a project that they are being deleted, and list them."""
     page = (
         select(HarnessRow.id)
         .where(HarnessRow.project_id == project_id)
         .order_by(HarnessRow.id)
-        .limit(PAGE)
+        .limit(limit)
     )
     found = (await session.scalars(page)).all()
     await session.execute(
@@ -113,7 +113,7 @@ async def page_of_harnesses(
 
 
 async def page_of_projects(
-    session: AsyncSession, user_id: UserId, deletion_id: DeletionId | None
+    session: AsyncSession, user_id: UserId, deletion_id: DeletionId | None, limit: int = PAGE
 ) -> Sequence[ProjectId]:
     """Say of a user's projects that they are being deleted, and list the next of them."""
     await tombstone_projects_of(session, user_id, deletion_id=deletion_id)
@@ -121,7 +121,7 @@ async def page_of_projects(
         select(ProjectRow.id)
         .where(ProjectRow.owner_user_id == user_id)
         .order_by(ProjectRow.id)
-        .limit(PAGE)
+        .limit(limit)
     )
     return [ProjectId(row) for row in await session.scalars(page)]
 

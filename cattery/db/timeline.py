@@ -15,7 +15,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cattery.db.tables import HarnessEventRow
-from cattery.ids import HarnessId, UserId
+from cattery.ids import DeletionId, HarnessId, UserId
 
 KEPT: Final = 500
 """Lines of one harness."""
@@ -81,6 +81,16 @@ async def record(
     await session.execute(_TRIM, {"harness_id": harness_id, "kept": KEPT})
 
 
+async def record_for_marked(
+    session: AsyncSession, deletion_id: DeletionId, kind: Happening, *, by: str, detail: str
+) -> None:
+    """Write a line for each harness that a deletion marks, in its transaction."""
+    await session.execute(
+        _INSERT_FOR_MARKED,
+        {"deletion_id": deletion_id, "kind": kind.value, "name": by, "detail": detail},
+    )
+
+
 async def list_timeline(
     session: AsyncSession, harness_id: HarnessId, *, before: int | None, limit: int
 ) -> Sequence[TimelineEntry]:
@@ -107,6 +117,13 @@ _INSERT: Final = text(
           AND last.by_username IS NOT DISTINCT FROM coalesce(u.username, CAST(:name AS text))
           AND last.detail IS NOT DISTINCT FROM CAST(:detail AS text)
     )
+    """
+)
+_INSERT_FOR_MARKED: Final = text(
+    """
+    INSERT INTO harness_event (harness_id, at, kind, by_username, detail)
+    SELECT h.id, clock_timestamp(), :kind, :name, :detail
+    FROM harness h WHERE h.deletion_id = :deletion_id
     """
 )
 _TRIM: Final = text(

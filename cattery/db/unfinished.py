@@ -6,14 +6,18 @@ For whoever makes workflows again from rows: the sweep, and `cattery reconcile`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from sqlalchemy import func, literal, select
 
 from cattery.db.engine import ReadSession
 from cattery.db.states import PromptStatus, SessionStatus
-from cattery.db.tables import DeletionRow, HarnessRow, PromptRow, SessionRow
+from cattery.db.tables import DeletionRow, HarnessRow, ProjectRow, PromptRow, SessionRow
 from cattery.deletion_states import DeletionPhase
 from cattery.ids import HarnessId, ProjectId, PromptId, SessionId
+
+SESSION_IS_STUCK_AFTER: Final = timedelta(minutes=5)
+"""Of its deletion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +100,24 @@ async def list_unopened_sessions(
 
 
 async def count_stuck_deletions(session: ReadSession) -> int:
-    """Count the deletions of which a step keeps failing."""
-    found = await session.scalar(
+    """Count the deletions of which a step keeps failing, and those of sessions that go on for long.
+
+    The latter have no record that says so, and are done within seconds where all is well.
+    """
+    recorded = await session.scalar(
         select(func.count())
         .select_from(DeletionRow)
         .where(DeletionRow.phase == DeletionPhase.STUCK, DeletionRow.ended_at.is_(None))
     )
-    return found or 0
+    sessions = await session.scalar(
+        select(func.count())
+        .select_from(SessionRow)
+        .join(HarnessRow, HarnessRow.id == SessionRow.harness_id)
+        .join(ProjectRow, ProjectRow.id == HarnessRow.project_id)
+        .where(
+            SessionRow.deleting_at < func.now() - literal(SESSION_IS_STUCK_AFTER),
+            HarnessRow.deleting_at.is_(None),
+            ProjectRow.deleting_at.is_(None),
+        )
+    )
+    return (recorded or 0) + (sessions or 0)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from cattery.auth.sandbox_tokens import hash_token
-from cattery.db import deletion_course, deletions, harnesses, projects, purge, users
+from cattery.db import deletion_course, deletions, harnesses, projects, purge, timeline, users
 from cattery.db.deletions import Asker
 from cattery.db.engine import Database
 from cattery.db.harnesses import NewHarness
@@ -66,6 +66,47 @@ async def test_what_was_deleted_before_stays_so_when_its_project_comes_back(
     await undo(database, own)
     async with database.read() as session:
         assert len(await harnesses.list_harnesses(session, project, ada)) == 2
+
+
+async def test_the_timelines_of_its_harnesses_tell_of_a_projects_deletion_and_its_return(
+    database: Database,
+) -> None:
+    ada = await make_user(database, "ada")
+    project, other = [await make_project(database, ada) for _ in range(2)]
+    harness, elsewhere = [await make_harness(database, each, ada) for each in (project, other)]
+    await undo(database, await delete_project(database, ada, project))
+    assert await timeline_of(database, harness) == [
+        ("deletion_undone", "ada", "With the project."),
+        ("deletion_asked", "ada", "With the project."),
+        ("created", "ada", None),
+    ]
+    assert await timeline_of(database, elsewhere) == [("created", "ada", None)]
+
+    root = await make_user(database, "root", is_admin=True)
+    async with database.write() as session:
+        await deletions.delete_user(session, Asker(root, "root"), ada, grace=DAY)
+    told = ("deletion_asked", "root", "With ada, who owns the project.")
+    for each in (harness, elsewhere):
+        assert (await timeline_of(database, each))[0] == told
+
+
+async def test_a_grace_that_is_ended_is_over_by_its_row_too(database: Database) -> None:
+    ada = await make_user(database, "ada")
+    project = await make_project(database, ada)
+    asked = await delete_project(database, ada, project)
+    async with database.write() as session:
+        await deletions.end_grace(session, asked)
+    async with database.read() as rows:
+        course = await deletion_course.find_course(rows, DeletionKind.PROJECT, project)
+    assert course.wait == timedelta(0)
+
+
+async def timeline_of(
+    database: Database, harness: HarnessId
+) -> list[tuple[str, str | None, str | None]]:
+    async with database.write() as session:
+        lines = await timeline.list_timeline(session, harness, before=None, limit=9)
+    return [(line.kind, line.by, line.detail) for line in lines]
 
 
 async def test_a_project_comes_back_only_with_its_owner(database: Database) -> None:

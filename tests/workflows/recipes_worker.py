@@ -13,6 +13,7 @@ from typing import override
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from activities.deletion_course import DeletionPatience
+from cattery.db.purge import PAGE
 from cattery.errors import SandboxError
 from cattery.ids import ProjectId
 from cattery.sandboxes import factory
@@ -36,5 +37,5 @@ class StubbornRuntime(LocalRuntime):
 
 if __name__ == "__main__":
     vars(factory)["LocalRuntime"] = StubbornRuntime
-    DeletionPatience.__init__.__defaults__ = (2, timedelta(minutes=1))
+    DeletionPatience.__init__.__defaults__ = (2, timedelta(minutes=1), PAGE)
     run(SCRIPTED)

@@ -10,7 +10,7 @@ import { ApiError } from '../api/client'
 import { queryClient } from '../api/link'
 import { queries } from '../api/queries'
 import type { AdminUser } from '../api/types'
-import { toldDeleted } from '../deletions/deletions'
+import { toldDeleted, undoable } from '../deletions/deletions'
 import { Ago } from '../ui/Ago'
 import { confirmDeletion } from '../ui/dialogs'
 import { IconAction } from '../ui/IconAction'
@@ -104,6 +104,7 @@ function UserRow({ user, reset }: { user: AdminUser; reset: () => void }) {
           <HeirChoice user={user} choose={(chosen) => (heir = chosen)} />
         </>
       ),
+      outlook: undoable('user'),
       submit: 'Delete user',
       run: async () => {
         await deleteUser(user.user_id, heir)

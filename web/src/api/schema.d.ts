@@ -1348,6 +1348,8 @@ export interface components {
             ended_at: string | null;
             /** Ended By */
             ended_by: string | null;
+            /** Forced */
+            forced: components["schemas"]["ForcedStep"][];
             /** Heir */
             heir: string | null;
             kind: components["schemas"]["DeletionKind"];
@@ -1388,6 +1390,18 @@ export interface components {
         DeletionForced: {
             /** Reason */
             reason: string;
+        };
+        /**
+         * DeletionGraces
+         * @description Seconds for which a deletion of each kind can be undone; 0 is not at all.
+         */
+        DeletionGraces: {
+            /** Harness */
+            harness: number;
+            /** Project */
+            project: number;
+            /** User */
+            user: number;
         };
         /**
          * DeletionKind
@@ -1466,6 +1480,23 @@ export interface components {
              * @description Whether `content` is only its beginning.
              */
             truncated: boolean;
+        };
+        /**
+         * ForcedStep
+         * @description A step that kept failing and that an administrator had skipped, with the reason.
+         */
+        ForcedStep: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** By */
+            by: string;
+            /** Reason */
+            reason: string;
+            /** Step */
+            step: string;
         };
         /**
          * GivenAnswer
@@ -2426,6 +2457,7 @@ export interface components {
          * @description Facts of this installation.
          */
         Site: {
+            deletion_grace_seconds: components["schemas"]["DeletionGraces"];
             /** Demo Hint */
             demo_hint: string | null;
             /** Demo Model */

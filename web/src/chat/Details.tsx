@@ -81,7 +81,7 @@ function Sandbox({ session, project }: { session: Session; project: string }) {
         {dot === 'waiting' && <p className={css.why}>{harness.waiting}</p>}
         {dot === 'suspended' && <p className={css.why}>{restReason(harness)} A prompt wakes it up.</p>}
         {dot === 'healing' && <p className={css.why}>{healedFrom(harness)?.reason}</p>}
-        <SandboxSteps harness={harness} />
+        {dot !== 'suspended' && <SandboxSteps harness={harness} />}
       </section>
       <section aria-label="Harness">
         <h2>Harness</h2>

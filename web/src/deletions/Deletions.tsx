@@ -45,13 +45,18 @@ function Row({ deletion, now }: { deletion: Deletion; now: number }) {
           </Badge>
           <Text fz="xs" c="dimmed" component="div">
             {standing(deletion, now)}
-            {deletion.phase === 'grace' && <> ({moment(deletion.due_at)})</>}, asked for by {deletion.requested_by}
+            {deletion.phase === 'grace' && <> ({moment(deletion.due_at)})</>}
+            {deletion.ended_by && <> by {deletion.ended_by}</>}, asked for by {deletion.requested_by}
             {deletion.heir && <>; {deletion.heir} gets the projects</>}
-            {deletion.ended_by && <>, by {deletion.ended_by}</>}
           </Text>
         </div>
         <Actions deletion={deletion} />
       </div>
+      {deletion.forced.map(({ step, reason, by, at }) => (
+        <Text key={step + at} fz="xs" className={css.forced}>
+          {by} had a step skipped, “{step}”: {reason} ({moment(at)})
+        </Text>
+      ))}
       {deletion.stuck.map((hitch) => (
         <Notice key={hitch.step + hitch.since} kind="bad" icon={OctagonAlert} title={`Stuck: ${hitch.step}`} role="status">
           {hitch.reason} Since {moment(hitch.since)}, {hitch.attempts} tries. It is tried again by itself at{' '}

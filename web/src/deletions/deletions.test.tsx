@@ -1,4 +1,5 @@
 import { MantineProvider } from '@mantine/core'
+import { ModalsProvider } from '@mantine/modals'
 import { notifications, Notifications } from '@mantine/notifications'
 import { render, screen, within } from '@testing-library/react'
 import userEvent from '@testing-library/user-event'
@@ -7,10 +8,10 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import * as calls from '../api/calls'
 import { queryClient } from '../api/link'
 import { queries } from '../api/queries'
-import type { Deletion } from '../api/types'
+import type { Deletion, Site } from '../api/types'
 import { violations } from '../app/test-axe'
 import { DeletionList } from './Deletions'
-import { standing, toldDeleted } from './deletions'
+import { standing, toldDeleted, undoable } from './deletions'
 
 const NOW = Date.parse('2026-11-26T10:00:00Z')
 
@@ -26,6 +27,7 @@ const deletion = (more: Partial<Deletion> = {}): Deletion => ({
   phase: 'grace',
   step: null,
   stuck: [],
+  forced: [],
   heir: null,
   committed_at: null,
   ended_at: null,
@@ -58,8 +60,10 @@ const stuck = () =>
 const show = (node: ReactNode) =>
   render(
     <MantineProvider env="test">
-      <Notifications />
-      <main>{node}</main>
+      <ModalsProvider>
+        <Notifications />
+        <main>{node}</main>
+      </ModalsProvider>
     </MantineProvider>,
   )
 
@@ -73,8 +77,19 @@ describe('how a deletion stands', () => {
   it('is said in words', () => {
     expect(standing(deletion(), NOW)).toBe('goes in 1 day')
     expect(standing(deletion({ phase: 'deleting', step: 'deleting the files' }), NOW)).toBe('deleting the files')
+    expect(standing(deletion({ due_at: '2026-11-26T10:00:00Z' }), NOW)).toBe('goes now')
     expect(standing(stuck(), NOW)).toBe('is stuck')
     expect(standing(deletion({ phase: 'undone' }), NOW)).toBe('was brought back')
+  })
+})
+
+describe('whether a deletion can be undone', () => {
+  it('is said as the site has it', () => {
+    expect(undoable('project')).toBe('')
+    queryClient.setQueryData(queries.site().queryKey, { deletion_grace_seconds: { harness: 0, project: 86_400, user: 7_200 } } as Site)
+    expect(undoable('project')).toBe('This can be undone for 1 day.')
+    expect(undoable('user')).toBe('This can be undone for 2 hours.')
+    expect(undoable('harness')).toBe('This cannot be undone.')
   })
 })
 
@@ -104,6 +119,23 @@ describe('the list of what is being deleted', () => {
     expect(screen.getByRole('button', { name: 'Skip what holds up Cats' })).toBeEnabled()
     await userEvent.click(screen.getByRole('button', { name: 'Try the deletion of Cats again now' }))
     expect(retry).toHaveBeenCalledWith('d1')
+  })
+
+  it('keeps who had a step skipped, and why', () => {
+    const forced = [{ step: 'deleting the files', reason: 'The disk is gone.', by: 'root', at: '2026-11-26T10:05:00Z' }]
+    show(<DeletionList title="Ended" deletions={[deletion({ phase: 'done', forced })]} />)
+    expect(screen.getByRole('listitem')).toHaveTextContent('root had a step skipped, “deleting the files”: The disk is gone.')
+  })
+
+  it('wants a reason before a step is skipped', async () => {
+    const force = vi.spyOn(calls, 'forceDeletion').mockResolvedValue(undefined as never)
+    show(<DeletionList title="Being deleted" deletions={[stuck()]} />)
+    await userEvent.click(screen.getByRole('button', { name: 'Skip what holds up Cats' }))
+    await userEvent.click(await screen.findByRole('button', { name: 'Skip the step' }))
+    expect(screen.getByText('Enter a reason')).toBeVisible()
+    await userEvent.type(screen.getByLabelText('Reason'), 'The disk is gone.')
+    await userEvent.click(screen.getByRole('button', { name: 'Skip the step' }))
+    expect(force).toHaveBeenCalledExactlyOnceWith('d1', 'The disk is gone.')
   })
 
   it('tells in the server’s own words that it is too late', async () => {

@@ -13,7 +13,7 @@ export const isOpen = ({ phase }: Deletion) => phase !== 'done' && phase !== 'un
 export function standing(deletion: Deletion, now: number): string {
   switch (deletion.phase) {
     case 'grace':
-      return `goes in ${lasting(Math.max(1, (Date.parse(deletion.due_at) - now) / 1_000))}`
+      return Date.parse(deletion.due_at) <= now ? 'goes now' : `goes in ${lasting(Math.max(1, (Date.parse(deletion.due_at) - now) / 1_000))}`
     case 'stuck':
       return 'is stuck'
     case 'deleting':
@@ -23,6 +23,13 @@ export function standing(deletion: Deletion, now: number): string {
     case 'undone':
       return 'was brought back'
   }
+}
+
+/** Whether a deletion of this kind can be undone here, and for how long, as a sentence. */
+export function undoable(kind: Deletion['kind']): string {
+  const seconds = queryClient.getQueryData(queries.site().queryKey)?.deletion_grace_seconds[kind]
+  if (seconds === undefined) return ''
+  return seconds > 0 ? `This can be undone for ${lasting(seconds)}.` : 'This cannot be undone.'
 }
 
 /** Tell that something was deleted, and give the way back where there is one. */
@@ -55,6 +62,7 @@ export function force(deletion: Deletion) {
     label: 'Reason',
     hint: 'The step that fails is left out: what it should have deleted may be left behind. Your name and the reason are kept.',
     submit: 'Skip the step',
+    missing: 'Enter a reason',
     save: async (reason) => {
       await forceDeletion(deletion.deletion_id, reason)
       await look()

@@ -45,6 +45,7 @@ const SITE: Site = {
   isolation: { confined: true, summary: 'walls' },
   temporal_ui_url: null,
   idle_timeout_seconds: 1_800,
+  deletion_grace_seconds: { harness: 0, project: 86_400, user: 86_400 },
   harness_types: TYPES,
 }
 

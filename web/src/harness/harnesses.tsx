@@ -3,7 +3,7 @@ import { deleteHarness, renameHarness, startSandbox, stopSandbox } from '../api/
 import { queryClient } from '../api/link'
 import { queries } from '../api/queries'
 import type { Harness } from '../api/types'
-import { toldDeleted } from '../deletions/deletions'
+import { toldDeleted, undoable } from '../deletions/deletions'
 import { harnessName } from '../shell/names'
 import { closeTab } from '../shell/tabs'
 import { askName, confirmDeletion } from '../ui/dialogs'
@@ -38,6 +38,7 @@ export function confirmHarnessDeletion(harness: Harness, left?: () => void) {
       'its sandbox and everything that runs in it',
       'its environment variables',
     ],
+    outlook: undoable('harness'),
     submit: 'Delete harness',
     run: async () => {
       await deleteHarness(harness.harness_id)

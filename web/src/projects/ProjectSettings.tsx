@@ -7,7 +7,7 @@ import { deleteProject, renameProject } from '../api/calls'
 import { queryClient } from '../api/link'
 import { queries } from '../api/queries'
 import type { Project } from '../api/types'
-import { toldDeleted } from '../deletions/deletions'
+import { toldDeleted, undoable } from '../deletions/deletions'
 import { projectName } from '../shell/names'
 import { closeTab, useTabs } from '../shell/tabs'
 import { askName, confirmDeletion } from '../ui/dialogs'
@@ -96,11 +96,12 @@ function useProjectDeletion(project: Project) {
           <b>{projectName(project)}</b> is deleted for everyone. With it go:
         </>
       ),
+      outlook: undoable('project'),
       dies: [
         'all files of its workspace',
-        `${counted(harnesses?.length, 'harness', 'harnesses')} with their sandboxes and sessions`,
-        `the access of ${counted(members?.length, 'member', 'members')}`,
-      ],
+        harnesses?.length !== 0 && `${counted(harnesses?.length, 'harness', 'harnesses')} with their sandboxes and sessions`,
+        members?.length !== 0 && `the access of ${counted(members?.length, 'member', 'members')}`,
+      ].filter((line) => line !== false),
       submit: 'Delete project',
       run: async () => {
         await deleteProject(id)

@@ -5,6 +5,7 @@ import { useQueries, useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { Download, Ellipsis, MessageSquare, Pencil, Plus, Search, SquareTerminal, Trash2 } from 'lucide-react'
 import { useMemo } from 'react'
+import { ApiError } from '../api/client'
 import { queries } from '../api/queries'
 import type { Harness, Session } from '../api/types'
 import { useNewHarness } from '../harness/newHarness'
@@ -39,16 +40,18 @@ interface Node {
 
 function HarnessTree({ project }: { project: string }) {
   const newHarness = useNewHarness(project)
-  const { data: harnesses, isError } = useQuery(queries.harnesses(project))
+  const { data: harnesses, error } = useQuery(queries.harnesses(project))
   const lists = useQueries({ queries: (harnesses ?? []).map((h) => queries.sessions(h.harness_id)), combine: dataOf })
   const nodes = useMemo(() => index(harnesses ?? [], lists), [harnesses, lists])
+  // The project that was looked at last is gone.
+  if (error instanceof ApiError && error.status === 404) return null
   return (
     <div className={css.navScroll}>
       <div className={css.sectionHead}>
         <span>Harnesses</span>
         <IconAction size="sm" iconSize={15} label="New harness" icon={Plus} onClick={newHarness} />
       </div>
-      {isError && (
+      {error && (
         <Text c="dimmed" fz="xs" p="xs">
           The harnesses could not be loaded.
         </Text>

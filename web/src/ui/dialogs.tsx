@@ -13,6 +13,8 @@ interface NameRequest {
   /** A name may be left out, and the server then makes one. */
   optional?: boolean
   hint?: string
+  /** Said where nothing was entered. */
+  missing?: string
   check?: (name: string) => string | null
   save: (name: string) => Promise<unknown>
 }
@@ -26,7 +28,7 @@ export function askName(request: NameRequest) {
   })
 }
 
-function NameForm({ label, initial = '', submit, optional, hint, check, save, close }: NameRequest & { close: () => void }) {
+function NameForm({ label, initial = '', submit, optional, hint, missing = 'Enter a name', check, save, close }: NameRequest & { close: () => void }) {
   const [name, setName] = useState(initial)
   const [error, setError] = useState<string | null>(null)
   const [busy, setBusy] = useState(false)
@@ -34,7 +36,7 @@ function NameForm({ label, initial = '', submit, optional, hint, check, save, cl
     event.preventDefault()
     const trimmed = name.trim()
     const problem =
-      (!trimmed && !optional && 'Enter a name') ||
+      (!trimmed && !optional && missing) ||
       (trimmed.length > LONGEST_NAME && `Use at most ${LONGEST_NAME} characters`) ||
       (trimmed && check?.(trimmed)) ||
       null
@@ -74,6 +76,8 @@ interface Deletion {
   text: ReactNode
   /** What goes with it, one line each. */
   dies?: string[]
+  /** Below: whether it can be undone. */
+  outlook?: string
   submit?: string
   run: () => Promise<unknown>
 }
@@ -87,7 +91,7 @@ export function confirmDeletion(deletion: Deletion) {
 
 const NOTHING: string[] = []
 
-function DeletionForm({ text, dies = NOTHING, submit = 'Delete', run, close }: Deletion & { close: () => void }) {
+function DeletionForm({ text, dies = NOTHING, outlook, submit = 'Delete', run, close }: Deletion & { close: () => void }) {
   const [busy, setBusy] = useState(false)
   const go = async () => {
     setBusy(true)
@@ -105,6 +109,7 @@ function DeletionForm({ text, dies = NOTHING, submit = 'Delete', run, close }: D
             ))}
           </ul>
         )}
+        {outlook && <p className={css.outlook}>{outlook}</p>}
       </Text>
       <Group justify="flex-end" gap="xs">
         <Button variant="default" onClick={close} data-autofocus>
