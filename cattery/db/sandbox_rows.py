@@ -85,13 +85,14 @@ class SandboxRows:
 
         The first try decides on the password of the harness's port; later ones keep it. What is
         shown of a start that is under way stays until the next try reports something; recoveries
-        are those of one generation.
+        are those of one generation. The tokens of earlier ones end: a sandbox that was lost is
+        followed by a new one without ever having been stopped.
         """
         is_mine = HarnessRow.generation == self._generation
         is_under_way = and_(is_mine, HarnessRow.status == HarnessStatus.STARTING)
         kept = case((is_mine, HarnessRow.endpoint_password), else_=None)
         nothing = literal([], JSONB)
-        return await self._update(
+        begins = await self._update(
             HarnessRow.generation <= self._generation,
             generation=self._generation,
             status=HarnessStatus.STARTING,
@@ -103,6 +104,9 @@ class SandboxRows:
             runtime_events=case((is_under_way, HarnessRow.runtime_events), else_=nothing),
             recoveries=case((is_mine, HarnessRow.recoveries), else_=nothing),
         )
+        if begins:
+            await self._revoke_tokens(SandboxTokenRow.generation < self._generation)
+        return begins
 
     async def write_progress(
         self, steps: list[Json], events: list[Json], waiting: str | None
@@ -239,11 +243,14 @@ class SandboxRows:
 
     async def revoke_tokens(self) -> None:
         """End the tokens of this generation and of all before it."""
+        await self._revoke_tokens(SandboxTokenRow.generation <= self._generation)
+
+    async def _revoke_tokens(self, condition: ColumnElement[bool]) -> None:
         await self._session.execute(
             update(SandboxTokenRow)
             .where(
                 SandboxTokenRow.harness_id == self._harness_id,
-                SandboxTokenRow.generation <= self._generation,
+                condition,
                 SandboxTokenRow.revoked_at.is_(None),
             )
             .values(revoked_at=func.now())

@@ -12,7 +12,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.sandbox_progress import ProgressWriter
 from cattery.db import harnesses, projects, users
 from cattery.db.engine import Database
-from cattery.db.sandbox_rows import SandboxRows
+from cattery.db.sandbox_rows import SandboxRows, find_token_owner
 from cattery.ids import HarnessId
 from cattery.sandboxes.port import Report, Step, StepName, Waiting
 from cattery.temporal.messages import SandboxProgress
@@ -45,6 +45,19 @@ async def make_start(database: Database) -> HarnessId:
         made = (await harnesses.create_harness(rows, project, owner, new)).harness_id
         await SandboxRows(rows, made, GENERATION).begin("password")
     return made
+
+
+async def test_a_start_that_follows_a_lost_sandbox_ends_that_ones_token(database: Database) -> None:
+    harness = await make_start(database)
+    async with database.write() as rows:
+        await SandboxRows(rows, harness, GENERATION).add_token(b"lost")
+        next_one = SandboxRows(rows, harness, GENERATION + 1)
+        assert await next_one.begin("password")
+        await next_one.add_token(b"new")
+    async with database.write() as rows:  # a try that comes again keeps its own
+        assert await SandboxRows(rows, harness, GENERATION + 1).begin("another")
+    assert await find_token_owner(database, b"lost") is None
+    assert await find_token_owner(database, b"new") is not None
 
 
 async def write(
