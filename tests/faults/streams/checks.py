@@ -70,13 +70,17 @@ def explain(installation: Installation, report: Report) -> str:
 
 
 async def settle(
-    installation: Installation, turns: Sequence[Turn], watchers: Sequence[Watcher]
+    installation: Installation,
+    turns: Sequence[Turn],
+    watchers: Sequence[Watcher],
+    *,
+    seconds: float = SETTLE_SECONDS,
 ) -> None:
     """Wait until the turns have ended and every watcher has the whole log, or it takes too long.
 
     A session's title may come after its turn. What has not come by then is found by the check.
     """
-    deadline = time.monotonic() + SETTLE_SECONDS
+    deadline = time.monotonic() + seconds
     sessions = {UUID(turn.session_id) for turn in turns}
     heads: dict[str, int] = {}
     since = time.monotonic()

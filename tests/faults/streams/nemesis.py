@@ -7,6 +7,7 @@ on the clock. So a seed repeats the plan of a run, not every interleaving of it.
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from random import Random
 
@@ -19,6 +20,7 @@ from tests.faults.streams.watchers import Watcher, Way, watching
 TURNS_A_SESSION = 12
 SESSIONS = 6
 WATCHERS_A_SESSION = 3
+LAST_SETTLE_SECONDS = 400.0
 AT_ONCE = 2
 """Misfortunes that may overlap."""
 
@@ -42,12 +44,17 @@ class Nemesis:
     struck: list[Struck] = field(default_factory=list)
     watchers: list[Watcher] = field(default_factory=list)
     _is_over: bool = False
+    _watching: AsyncExitStack = field(default_factory=AsyncExitStack)
     _busy: list[Misfortune] = field(default_factory=list)
     _restarts: int = 0
 
     async def run(self, seconds: float) -> Report:
         """Strike for so long, let everything come to rest, and check it all."""
         self._note(f"seed {self.seed}")
+        async with self._watching:
+            return await self._run(seconds)
+
+    async def _run(self, seconds: float) -> Report:
         talking = [asyncio.create_task(self._talk(number)) for number in range(SESSIONS)]
         striking = [asyncio.create_task(self._strike(number)) for number in range(AT_ONCE)]
         tending = asyncio.create_task(self._tend())
@@ -65,7 +72,7 @@ class Nemesis:
             task.result()
 
     async def _talk(self, number: int) -> None:
-        """Have a session prompted again and again, then another one."""
+        """Have a session prompted again and again, then another one. Watchers stay to the end."""
         random = Random(f"{self.seed} talk {number}")
         people = self.people
         while not self._is_over:
@@ -76,12 +83,12 @@ class Nemesis:
                 for each in range(WATCHERS_A_SESSION)
             ]
             self.watchers += watchers
-            async with watching(people.installation, watchers):
-                turns: list[Turn] = []
-                while len(turns) < TURNS_A_SESSION and not self._is_over:
-                    turns.append(await people.prompt(session, _choose_script(random)))
-                    await asyncio.sleep(random.uniform(0, 8))
-                await settle(people.installation, turns, watchers)
+            await self._watching.enter_async_context(watching(people.installation, watchers))
+            turns: list[Turn] = []
+            while len(turns) < TURNS_A_SESSION and not self._is_over:
+                turns.append(await people.prompt(session, _choose_script(random)))
+                await asyncio.sleep(random.uniform(0, 8))
+            await settle(people.installation, turns, watchers)
 
     async def _strike(self, number: int) -> None:
         random = Random(f"{self.seed} strike {number}")
@@ -110,7 +117,7 @@ class Nemesis:
 
     async def _conclude(self) -> Report:
         installation = self.people.installation
-        await settle(installation, self.people.turns, [])
+        await settle(installation, self.people.turns, self.watchers, seconds=LAST_SETTLE_SECONDS)
         report = await check(installation, self.people.turns, self.watchers)
         report.restarts = self._restarts
         for each in self.struck:

@@ -30,8 +30,9 @@ async def test_f19_five_hundred_cuts_of_watchers_streams_lose_nothing(
         for each in played.watchers:
             each.pause = 0.05
         while sum(each.connections for each in played.watchers) < CUTS + len(played.watchers):
-            for link in links:
-                link.reset(after=random.randrange(2_000))
+            for connection in (each for link in links for each in link.connections):
+                if connection.reset_in is None:
+                    connection.reset_in = random.randrange(1, 2_000)
             await asyncio.sleep(0.3)
             if all(each.is_idle for each in played.watchers):
                 await played.prompt_all(TALK)
