@@ -1,6 +1,7 @@
 """Prompts, watchers that come and go, and faults in any order that Hypothesis thinks of."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine
 from random import Random
 from typing import Any, override
@@ -18,7 +19,7 @@ from tests.faults.streams.watchers import Watcher, Way, signed_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-WALKS = 2
+WALKS = 5
 STEPS = 10
 LONG = ("frozen", "held", "half-open")
 """What takes longer than a step of a walk should; the nemesis has it."""
@@ -39,8 +40,11 @@ async def test_a_random_walk_over_prompts_watchers_and_faults_loses_nothing(
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    walk = type("Walk", (_Walk,), {"people": people, "loop": loop})
+    taken: Counter[str] = Counter()
+    walk = type("Walk", (_Walk,), {"people": people, "loop": loop, "taken": taken})
     await asyncio.to_thread(run_state_machine_as_test, walk, settings=chosen)
+    assert taken["prompt"] > 0
+    assert taken["strike"] > 0
 
 
 class _Walk(RuleBasedStateMachine):
@@ -48,6 +52,8 @@ class _Walk(RuleBasedStateMachine):
 
     people: People
     loop: asyncio.AbstractEventLoop
+    taken: Counter[str]
+    """How often each rule was followed, in all walks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,6 +70,7 @@ class _Walk(RuleBasedStateMachine):
 
     @rule(first=st.booleans(), deltas=st.integers(1, 60), parts=st.integers(1, 3))
     def prompt(self, first: bool, deltas: int, parts: int) -> None:
+        self.taken["prompt"] += 1
         session = self._sessions[0 if first else -1]
         text = f"stamp deltas={deltas} rate=30 size=24 parts={parts} tools=1"
         self._turns.append(self._run(self.people.prompt(session, text)))
@@ -77,6 +84,7 @@ class _Walk(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(STEPPED), seed=st.integers(0, 1_000))
     def strike(self, kind: Misfortune, seed: int) -> None:
+        self.taken["strike"] += 1
         self._is_hurt = self._is_hurt or kind.hurts_turns
         self.people.installation.history.note(f"! {kind.name}")
         self._run(kind.act(self.people.installation, Random(seed)))
