@@ -4,39 +4,19 @@ import io
 import re
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 import pytest
 from playwright.async_api import Locator, expect
 
+from tests.e2e.axe import find_violations
 from tests.e2e.browser import PHONE, Person, Theme
 from tests.e2e.client import Client
 from tests.e2e.conftest import Welcome, Workplace
 from tests.e2e.sandbox_states import show_state
 from tests.e2e.site import Site
 
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 THEMES: tuple[Theme, ...] = ("light", "dark")
-RUN_AXE = """
-async () => {
-  const tags = ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']
-  const changes = document.getAnimations().filter((one) => one instanceof CSSTransition)
-  await Promise.allSettled(changes.map((one) => one.finished))
-  const { violations } = await axe.run(document, { runOnly: tags })
-  return violations.flatMap(({ id, nodes }) =>
-    nodes.map(({ html, any }) => `${id}: ${html.slice(0, 160)} (${any[0]?.message ?? ''})`),
-  )
-}
-"""
-
-
-@pytest.fixture(scope="session")
-def axe() -> str:
-    """The program that looks for violations."""
-    if not AXE.exists():
-        pytest.fail("axe-core is not installed. Run `scripts/install.sh web-deps`.", pytrace=False)
-    return AXE.read_text()
 
 
 @pytest.fixture(scope="session")
@@ -86,10 +66,10 @@ async def skill(admin: Client) -> str:
 
 @pytest.mark.parametrize("theme", THEMES)
 async def test_no_page_has_a_violation(
-    welcome: Welcome, workplace: Workplace, talk: str, skill: str, axe: str, theme: Theme
+    welcome: Welcome, workplace: Workplace, talk: str, skill: str, theme: Theme
 ) -> None:
     stranger, person = await welcome(theme=theme), await welcome("admin", theme=theme)
-    found = await _look_at(stranger, axe, "/login", "Sign in to Cattery")
+    found = await _look_at(stranger, "/login", "Sign in to Cattery")
     inside = f"/p/{workplace.project_id}"
     pages = {
         "/": "Workplace",
@@ -108,13 +88,13 @@ async def test_no_page_has_a_violation(
         "/admin/system": "Temporal UI",
     }
     for path, shown in pages.items():
-        found += await _look_at(person, axe, path, shown)
+        found += await _look_at(person, path, shown)
     assert found == []
 
 
 @pytest.mark.parametrize("theme", THEMES)
 async def test_no_dialog_and_no_question_has_a_violation(
-    welcome: Welcome, admin: Client, workplace: Workplace, axe: str, theme: Theme
+    welcome: Welcome, admin: Client, workplace: Workplace, theme: Theme
 ) -> None:
     session_id = await admin.create_session(workplace.harness_id)
     await admin.prompt(session_id, "ask me something")
@@ -124,11 +104,11 @@ async def test_no_dialog_and_no_question_has_a_violation(
     new_harness = wide.button("New harness").first
     palette = wide.button(re.compile("opens the command palette"))
     new_user, drawer = wide.button("New user"), phone.button("Open navigation")
-    found = await _look_at(wide, axe, inside, "claude-opus-4-6", new_harness)
-    found += await _look_at(wide, axe, inside, "Show keyboard shortcuts", palette)
-    found += await _look_at(wide, axe, "/admin/users", "Manages users", new_user)
-    found += await _look_at(phone, axe, inside, "Administration", drawer)
-    found += await _look_at(wide, axe, f"{inside}/s/{session_id}", "Orange")
+    found = await _look_at(wide, inside, "claude-opus-4-6", new_harness)
+    found += await _look_at(wide, inside, "Show keyboard shortcuts", palette)
+    found += await _look_at(wide, "/admin/users", "Manages users", new_user)
+    found += await _look_at(phone, inside, "Administration", drawer)
+    found += await _look_at(wide, f"{inside}/s/{session_id}", "Orange")
     assert found == []
     await admin.post(f"/sessions/{session_id}/abort")
 
@@ -148,7 +128,6 @@ async def test_no_state_of_a_sandbox_has_a_violation(
     welcome: Welcome,
     site: Site,
     patient: Patient,
-    axe: str,
     state: str,
     on_its_page: str,
     in_a_session: str,
@@ -158,13 +137,13 @@ async def test_no_state_of_a_sandbox_has_a_violation(
     people.append(await welcome("admin", size=PHONE))
     found: list[str] = []
     for person in people:
-        found += await _look_at(person, axe, patient.page, on_its_page)
-        found += await _look_at(person, axe, patient.session_page, in_a_session)
+        found += await _look_at(person, patient.page, on_its_page)
+        found += await _look_at(person, patient.session_page, in_a_session)
     assert found == []
 
 
 async def _look_at(
-    person: Person, axe: str, path: str, shown: str, button: Locator | None = None
+    person: Person, path: str, shown: str, button: Locator | None = None
 ) -> list[str]:
     """Return the violations on a page.
 
@@ -178,5 +157,4 @@ async def _look_at(
         await button.click()
     await expect(page.get_by_text(shown).last).to_be_visible()
     await expect(page.get_by_label("Loading")).to_have_count(0)
-    await page.evaluate(axe)
-    return [f"{path} has {found}" for found in await page.evaluate(RUN_AXE)]
+    return [f"{path} has {found}" for found in await find_violations(page)]

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import pytest
 from playwright.async_api import Locator, expect
 
+from tests.e2e.axe import find_violations
 from tests.e2e.browser import PHONE, WIDE, Person, Theme
 from tests.e2e.client import Client
 from tests.e2e.conftest import Welcome
-from tests.e2e.test_accessibility import RUN_AXE, THEMES, axe
-
-__all__ = ["axe"]
+from tests.e2e.test_accessibility import THEMES
 
 MODEL = "gpt-5.4"
 READY = "OpenAI Codex"
@@ -79,7 +78,7 @@ async def test_keys_alone_get_an_answer_and_a_reload_shows_the_same(
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("size", [WIDE, PHONE])
 async def test_the_terminal_has_no_violation_and_fits(
-    welcome: Welcome, desk: Desk, axe: str, theme: Theme, size: tuple[int, int]
+    welcome: Welcome, desk: Desk, theme: Theme, size: tuple[int, int]
 ) -> None:
     person = await welcome("admin", size=size, theme=theme)
     await look(person, desk)
@@ -87,8 +86,7 @@ async def test_the_terminal_has_no_violation_and_fits(
     await page.wait_for_timeout(500)
     too_wide = await page.evaluate("document.documentElement.scrollWidth > innerWidth")
     assert not too_wide, "the page scrolls sideways"
-    await page.evaluate(axe)
-    assert await page.evaluate(RUN_AXE) == []
+    assert await find_violations(page) == []
 
 
 async def test_a_stopped_sandbox_is_offered_again(
