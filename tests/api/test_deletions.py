@@ -1,6 +1,6 @@
 """The routes of deletions: who sees what is being deleted, the way back, and what is stuck."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -49,6 +49,7 @@ async def test_a_project_waits_a_day_in_which_its_owner_can_bring_it_back(
         "requested_by": "ada",
         "phase": "grace",
         "stuck": [],
+        "forced": [],
         "may_undo": True,
         "may_hurry": True,
         "may_retry": False,
@@ -66,6 +67,9 @@ async def test_a_project_waits_a_day_in_which_its_owner_can_bring_it_back(
     refused(await ada.delete(f"/projects/{project_id}"), 404)
     assert (await ada.post(f"{path}/undo")).status_code == 204
     assert (await ada.post(f"{path}/delete-now")).status_code == 204
+    hurried = (await ada.get(path)).json()
+    due, asked = [datetime.fromisoformat(hurried[name]) for name in ("due_at", "requested_at")]
+    assert due - asked < timedelta(hours=1)
     assert site.lifecycles.calls[-2:] == [
         ("undo_deletion", deletion["deletion_id"], "ada"),
         ("hurry_deletion", deletion["deletion_id"]),

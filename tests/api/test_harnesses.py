@@ -200,6 +200,8 @@ async def test_the_site_tells_its_facts_and_admins_where_temporal_is(
     facts = (await ada.get("/site")).json()
     assert facts["version"] == "1.2.3"
     assert facts["demo_model"] is True
+    graces = {"harness": 0, "project": 86_400, "user": 86_400}
+    assert facts["deletion_grace_seconds"] == graces
     assert set(facts["isolation"]) == {"confined", "summary"}
     first = facts["harness_types"][0]
     assert {name: first[name] for name in ("id", "transport_kind", "available", "reason")} == {
