@@ -44,9 +44,12 @@ from cattery.events.model import (
     ErrorRaised,
     EventType,
     NewEvent,
+    StatusChanged,
+    TextPiece,
     TitleChanged,
     Translated,
     UnknownFrame,
+    UsageUpdated,
 )
 from cattery.harnesses.port import HarnessType
 from cattery.ids import HarnessMessageId, HarnessSessionId
@@ -72,6 +75,8 @@ class TurnServices:
     owner: str
     """This worker, as the stream's row names it."""
     unknown: UnknownFrames
+    handoff_patience: float = 1.5
+    """Seconds for which a turn that is handed over may go on to the end of what it is saying."""
 
 
 class TurnRun:
@@ -87,6 +92,10 @@ class TurnRun:
         self._title: str | None = None
         self._lost: SandboxLost | None = None
         self._harness_type = ""
+        self.between_parts = asyncio.Event()
+        """Set while no text is half said. Of one that is, whoever takes over sees nothing until it
+        is whole: harnesses keep only whole parts, and their pieces do not say where they belong."""
+        self.between_parts.set()
 
     async def run(self) -> TurnResult:
         """Run the turn to its end.
@@ -246,6 +255,7 @@ class TurnRun:
                 continue  # a person's own title stays
             admitted = ledger.admit(event)
             fresh += admitted
+            self._note_part(event)
             if admitted and isinstance(event, ErrorRaised):
                 self._failed = True
             if admitted and isinstance(event, TitleChanged):
@@ -254,6 +264,16 @@ class TurnRun:
                 self._services.unknown.count(self._harness_type, event.frame_type)
         if fresh and self._log:
             await self._log.append(fresh)
+
+    def _note_part(self, event: Translated) -> None:
+        if isinstance(event, TextPiece) and not event.complete:
+            self.between_parts.clear()
+        elif not isinstance(event, _ASIDES):
+            self.between_parts.set()
+
+
+_ASIDES = (TitleChanged, UsageUpdated, StatusChanged, UnknownFrame)
+"""What may come in the middle of a text."""
 
 
 def _prompt_of(

@@ -193,6 +193,7 @@ class TurnActivities:
         stopping = asyncio.create_task(activity.wait_for_worker_shutdown(), name="turn-stop")
         try:
             await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            await self._let_part_end(run, running)
             if running.done():
                 return running.result()
             await _cancel(running)
@@ -208,6 +209,17 @@ class TurnActivities:
             raise
         finally:
             stopping.cancel()
+
+    async def _let_part_end(self, run: TurnRun, running: asyncio.Task[TurnResult]) -> None:
+        """Wait a little for the end of what the turn is saying, or of the turn."""
+        ended = asyncio.create_task(run.between_parts.wait(), name="turn-part")
+        patience = self._services.handoff_patience
+        try:
+            await asyncio.wait(
+                {running, ended}, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            ended.cancel()
 
     async def _find(self, session_id: SessionId) -> SessionFacts:
         async with self._database.read() as rows:

@@ -51,6 +51,7 @@ class Script:
     size: int = 16
     parts: int = 1
     tools: int = 0
+    tool_time: float = 0
     think: bool = False
     stamp: bool = False
     ask: bool = False
@@ -74,6 +75,7 @@ def read_script(text: str) -> Script:
         size=int(words.get("size", "16")),
         parts=int(words.get("parts", "1")),
         tools=int(words.get("tools", "0")),
+        tool_time=float(words.get("tool-time", "0")),
         think="think" in flags,
         stamp="stamp" in flags,
         ask="ask" in flags,
@@ -309,7 +311,7 @@ class Turn:
         given: JsonObject = {"command": f"echo {number}"}
         part["state"] = {"status": "running", "input": given, "time": {"start": _now()}}
         self._tell_part(part)
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.script.tool_time)
         part["state"] = {
             "status": "completed",
             "input": given,

@@ -73,6 +73,10 @@ HEARTBEAT_THROTTLE = timedelta(seconds=4)
 """A cancellation reaches an activity with the answer to a heartbeat: so often at least."""
 
 
+HANDOFF_SECONDS = 1.5
+"""Of a shutdown's grace, for the hand-over itself: to flush, to end the attempt and to close."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerParts:
     """What the activities of one process work with.
@@ -108,6 +112,7 @@ async def running_workers(parts: WorkerParts, settings: WorkerSettings) -> Async
             registry=parts.registry,
             owner=f"{socket.gethostname()}:{os.getpid()}",
             unknown=UnknownFrames(runtime_of(parts.client).metric_meter),
+            handoff_patience=max(0.0, settings.graceful_shutdown.total_seconds() - HANDOFF_SECONDS),
         )
         workers = create_workers(parts, services, settings)
         await stack.enter_async_context(observing(parts.database, parts.runtime, parts.client))
