@@ -58,11 +58,16 @@ class Nemesis:
         talking = [asyncio.create_task(self._talk(number)) for number in range(SESSIONS)]
         striking = [asyncio.create_task(self._strike(number)) for number in range(AT_ONCE)]
         tending = asyncio.create_task(self._tend())
-        await self._wait(seconds, [*talking, *striking, tending])
-        self._is_over = True
-        await asyncio.gather(*striking)
-        await asyncio.gather(*talking)
-        tending.cancel()
+        tasks = [*talking, *striking, tending]
+        try:
+            await self._wait(seconds, tasks)
+            self._is_over = True
+            await asyncio.gather(*striking)
+            await asyncio.gather(*talking)
+        finally:  # none may start anything again once the installation is taken down
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         return await self._conclude()
 
     async def _wait(self, seconds: float, tasks: Sequence[asyncio.Task[None]]) -> None:
