@@ -19,7 +19,7 @@ MARKS := -m "not slow and not cluster and not compose"
 # with a browser and a whole installation one after the other.
 SPREAD := -n 3 --dist loadfile
 FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay tests/bridges
-PYTHON_FOLDERS := activities api bridges cattery cli filemgr gateway tests workers workflows
+PYTHON_FOLDERS := activities api bridges cattery cli clients filemgr gateway tests workers workflows
 
 ##@ Run
 
@@ -97,8 +97,8 @@ test-e2e: install-dev web ## Run the tests with real processes and a real browse
 	@$(INSTALL) browsers
 	@exec $(BIN)/pytest $(MARKS) tests/e2e $(T)
 
-test-faults: install-dev ## Kill workers after each of their calls, and look what is left
-	@exec $(BIN)/pytest tests/faults $(T)
+test-faults: install-dev ## Kill workers after each of their calls, and break what streams run over
+	@exec $(BIN)/pytest $(or $(T),tests/faults)
 
 test-cluster: install-dev ## Run the tests in a real cluster (CATTERY_CLUSTER_UP= or KUBECONFIG=)
 	@exec $(BIN)/pytest -m "cluster and not slow" tests/cluster \
