@@ -23,7 +23,7 @@ SEED = int(os.environ.get("CATTERY_FAULT_SEED") or secrets.randbelow(10_000))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_500)
 async def test_every_lifecycle_survives_every_cut(
     tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
