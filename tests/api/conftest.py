@@ -15,6 +15,7 @@ from cattery.events.hub import StreamHub
 from cattery.sandboxes.factory import create_local_runtime
 from cattery.settings import ApiSettings, DatabaseSettings, HomeSettings, SandboxSettings
 from tests.api.site import SECRET, Person, RecordedLifecycles, Site, cheap_passwords
+from tests.api.watching import Watchers, open_session, watching
 from tests.harness_types import clone_registry
 
 type BuildApp = Callable[..., FastAPI]
@@ -114,3 +115,16 @@ def web_dist(tmp_path: Path) -> Path:
     (dist / "assets" / "app-1a2b3c.js.br").write_text("br")
     (dist / "assets" / "app-1a2b3c.js.gz").write_text("gz")
     return dist
+
+
+@pytest.fixture
+async def watchers(site: Site) -> AsyncIterator[Watchers]:
+    """The site on a socket, and whoever watches its streams."""
+    async with watching(site) as made:
+        yield made
+
+
+@pytest.fixture
+async def session_id(ada: Person) -> str:
+    """A session of Ada's."""
+    return await open_session(ada)

@@ -1,10 +1,8 @@
 """Large events as clients get them: the contract's ways whole, the live streams their beginning."""
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import orjson
-import pytest
 
 from cattery.db.fences import Fence, claim_fence
 from cattery.events.appender import EventAppender
@@ -13,22 +11,11 @@ from cattery.events.model import EventType, NewEvent
 from cattery.ids import SessionId
 from cattery.jsontypes import JsonObject
 from tests.api.site import Person, Site, refused
-from tests.api.watching import Watchers, idle, open_session, watching, word
+from tests.api.watching import Watchers, idle, word
 
 LONG = "".join(f"line {number}\n" for number in range(60_000))
 DONE: JsonObject = {"toolId": "t", "tool": "bash", "output": LONG, "ok": True}
 START: JsonObject = {"toolId": "t", "tool": "bash", "input": "{}"}
-
-
-@pytest.fixture
-async def watchers(site: Site) -> AsyncIterator[Watchers]:
-    async with watching(site) as made:
-        yield made
-
-
-@pytest.fixture
-async def session_id(ada: Person) -> str:
-    return await open_session(ada)
 
 
 async def run_turn(site: Site, session_id: str) -> None:

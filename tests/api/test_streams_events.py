@@ -1,6 +1,5 @@
 """`GET /sessions/{id}/events`: every event once and in order, for as long as one may read."""
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -18,21 +17,9 @@ from tests.api.watching import (
     share,
     tell,
     until,
-    watching,
     word,
     words,
 )
-
-
-@pytest.fixture
-async def watchers(site: Site) -> AsyncIterator[Watchers]:
-    async with watching(site) as made:
-        yield made
-
-
-@pytest.fixture
-async def session_id(ada: Person) -> str:
-    return await open_session(ada)
 
 
 @pytest.fixture

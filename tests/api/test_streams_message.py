@@ -1,7 +1,6 @@
 """`POST /sessions/{id}/message`: the contract's events of one turn, and nothing else."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import text
@@ -15,11 +14,9 @@ from tests.api.watching import (
     EventStream,
     Watchers,
     idle,
-    open_session,
     share,
     tell,
     until,
-    watching,
     word,
 )
 
@@ -34,17 +31,6 @@ CONTRACT = {
     "session.error",
     "session.idle",
 }
-
-
-@pytest.fixture
-async def watchers(site: Site) -> AsyncIterator[Watchers]:
-    async with watching(site) as made:
-        yield made
-
-
-@pytest.fixture
-async def session_id(ada: Person) -> str:
-    return await open_session(ada)
 
 
 def shown(events: list[tuple[int, JsonObject]]) -> list[tuple[object, object]]:

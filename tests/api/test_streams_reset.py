@@ -1,6 +1,5 @@
 """Logs that were folded: who comes from below the floor is told to begin anew, in both streams."""
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import orjson
@@ -11,18 +10,7 @@ from cattery.db.folding import EndedTurn, fold_turn
 from cattery.ids import PromptId, SessionId
 from cattery.jsontypes import JsonObject
 from tests.api.site import Person, Site
-from tests.api.watching import Watchers, idle, open_session, tell, watching, word, words
-
-
-@pytest.fixture
-async def watchers(site: Site) -> AsyncIterator[Watchers]:
-    async with watching(site) as made:
-        yield made
-
-
-@pytest.fixture
-async def session_id(ada: Person) -> str:
-    return await open_session(ada)
+from tests.api.watching import Watchers, idle, tell, word, words
 
 
 async def fold(site: Site, session_id: str, turn_id: str) -> None:

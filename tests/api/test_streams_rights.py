@@ -1,7 +1,7 @@
 """Rights of open streams: a change costs one look a process, however many streams look at it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 
 import pytest
@@ -13,18 +13,7 @@ from cattery.db.standings import Claim, Standing, find_standings
 from cattery.events.hub import StreamHub
 from cattery.ids import AuthSessionId, ProjectId, SessionId, UserId, new_id, parse_id
 from tests.api.site import Person, Site
-from tests.api.watching import Watchers, open_session, share, tell, watching, word
-
-
-@pytest.fixture
-async def watchers(site: Site) -> AsyncIterator[Watchers]:
-    async with watching(site) as made:
-        yield made
-
-
-@pytest.fixture
-async def session_id(ada: Person) -> str:
-    return await open_session(ada)
+from tests.api.watching import Watchers, open_session, share, tell, word
 
 
 @contextmanager

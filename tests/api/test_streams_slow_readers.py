@@ -11,20 +11,9 @@ import pytest
 from cattery.events.hub import StreamHub
 from cattery.events.model import EventType, NewEvent
 from tests.api.site import API, Person, Site
-from tests.api.watching import Watchers, open_session, tell, until, watching, word
+from tests.api.watching import Watchers, tell, until, word
 
 LONG = NewEvent(EventType.TOOL_START, {"toolId": "t", "tool": "x", "input": "x" * 200_000})
-
-
-@pytest.fixture
-async def watchers(site: Site) -> AsyncIterator[Watchers]:
-    async with watching(site) as made:
-        yield made
-
-
-@pytest.fixture
-async def session_id(ada: Person) -> str:
-    return await open_session(ada)
 
 
 @pytest.fixture(autouse=True)

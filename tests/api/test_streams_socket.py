@@ -18,27 +18,15 @@ from tests.api.watching import (
     share,
     tell,
     until,
-    watching,
     word,
     words,
 )
 
 
 @pytest.fixture
-async def watchers(site: Site) -> AsyncIterator[Watchers]:
-    async with watching(site) as made:
-        yield made
-
-
-@pytest.fixture
 async def tab(watchers: Watchers, ada: Person) -> AsyncIterator[Tab]:
     async with watchers.tab(ada) as made:
         yield made
-
-
-@pytest.fixture
-async def session_id(ada: Person) -> str:
-    return await open_session(ada)
 
 
 @pytest.fixture

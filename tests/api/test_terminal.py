@@ -14,7 +14,7 @@ from api.terminal import SIGNED_OUT, STOPPED
 from bridges.terminal.screen import Screen
 from cattery.ids import HarnessSessionId
 from tests.api.site import API, Person, Site
-from tests.api.watching import Watchers, watching
+from tests.api.watching import Watchers
 from tests.bridges.terminal_site import (
     PASSWORD,
     TOOLS,
@@ -35,12 +35,6 @@ class Opened:
     bridge: TerminalSite
     viewer: Viewer
     harness_id: str
-
-
-@pytest.fixture
-async def watchers(site: Site) -> AsyncIterator[Watchers]:
-    async with watching(site) as made:
-        yield made
 
 
 @pytest.fixture

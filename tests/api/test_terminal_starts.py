@@ -16,17 +16,11 @@ from api.terminal import FAILED, NO_ACCESS
 from cattery.ids import HarnessSessionId
 from cattery.jsontypes import JsonObject
 from tests.api.site import API, Person, Site
-from tests.api.watching import Watchers, until, watching
+from tests.api.watching import Watchers, until
 
 INNER = HarnessSessionId("ses_echo")
 
 type Attach = Callable[[Person], Awaitable[aiohttp.ClientWebSocketResponse]]
-
-
-@pytest.fixture
-async def watchers(site: Site) -> AsyncIterator[Watchers]:
-    async with watching(site) as made:
-        yield made
 
 
 @pytest.fixture
@@ -141,13 +135,13 @@ async def test_a_sandbox_that_cannot_be_started_ends_the_socket_and_says_so(
 async def test_who_is_no_member_any_more_loses_the_terminal_alone(
     site: Site,
     ada: Person,
+    bob: Person,
     project: JsonObject,
     session: JsonObject,
     attach: Attach,
     bridge_url: str,
 ) -> None:
     assert session
-    bob = await site.sign_up("bob")
     members = f"/projects/{project['project_id']}/members"
     assert (await ada.post(members, {"username": "bob"})).is_success
     await run_sandbox(site, bridge_url)
