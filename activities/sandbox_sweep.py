@@ -40,12 +40,23 @@ type _Rows = Mapping[HarnessId, HarnessFacts]
 
 
 class SandboxSweep:
-    """The part of a sweep that is about sandboxes. Keeps what the last one found unwanted."""
+    """The part of a sweep that is about sandboxes. Keeps what the last one found unwanted.
 
-    def __init__(self, database: Database, runtime: SandboxRuntime, client: Client) -> None:
+    A dry run ends nothing: it says in the log what it would end, and counts orphans that are left.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        runtime: SandboxRuntime,
+        client: Client,
+        *,
+        is_dry_run: bool = False,
+    ) -> None:
         self._database = database
         self._runtime = runtime
         self._client = client
+        self._is_dry_run = is_dry_run
         self.orphans = 0
         """Sandboxes without a row that the last sweep saw and did not end."""
         self._orphans: set[HarnessId] = set()
@@ -101,7 +112,9 @@ class SandboxSweep:
         return ended
 
     async def _remove_orphan(self, harness_id: HarnessId) -> bool:
-        log.warning("orphaned_sandbox_found", harness_id=str(harness_id))
+        log.warning("orphaned_sandbox_found", harness_id=str(harness_id), dry_run=self._is_dry_run)
+        if self._is_dry_run:
+            return False
         await self._runtime.remove(harness_id)
         return True
 
@@ -123,7 +136,14 @@ class SandboxSweep:
             harness = await find_harness(rows, harness_id)
         if not _is_stray(seen, harness):
             return False
-        log.warning("stray_sandbox_found", harness_id=str(harness_id), generation=seen.generation)
+        log.warning(
+            "stray_sandbox_found",
+            harness_id=str(harness_id),
+            generation=seen.generation,
+            dry_run=self._is_dry_run,
+        )
+        if self._is_dry_run:
+            return False
         await self._runtime.stop(harness_id)
         return True
 

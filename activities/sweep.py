@@ -41,10 +41,11 @@ class SweepActivities:
         patience: Patience = PATIENT,
         idle_timeout: timedelta = NEVER,
         fold_after: timedelta = NEVER,
+        is_dry_run: bool = False,
     ) -> None:
         self._database = database
         self._client = client
-        self._sandboxes = SandboxSweep(database, runtime, client)
+        self._sandboxes = SandboxSweep(database, runtime, client, is_dry_run=is_dry_run)
         self._idle = IdleSweep(database, client, idle_timeout)
         self._folding = FoldSweep(database, fold_after)
         self._patience = patience

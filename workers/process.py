@@ -148,6 +148,7 @@ def create_workers(
         parts.client,
         idle_timeout=parts.idle_timeout,
         fold_after=settings.fold_after,
+        is_dry_run=settings.sweep_dry_run,
     )
     return [
         Worker(

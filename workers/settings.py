@@ -27,6 +27,8 @@ class WorkerSettings(BaseSettings):
     fold_after: timedelta = timedelta(days=1)
     """Once a turn has ended for so long the pieces of its texts are put together: a watcher that
     comes back later gets whole parts. 0 is never."""
+    sweep_dry_run: bool = False
+    """Have the sweep log and count the sandboxes that it would end, and end none."""
     graceful_shutdown: timedelta = timedelta(seconds=5)
     """How long running activities get to hand over when the worker is asked to stop."""
     ready_file: Path | None = None

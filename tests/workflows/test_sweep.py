@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 from activities.lost_work import AT_ONCE, Kind
+from activities.sandbox_sweep import SandboxSweep
 from activities.sweep import SweepActivities
 from cattery.db import harnesses, projects, sessions
 from cattery.db.engine import connect
@@ -181,6 +182,27 @@ async def test_a_sandbox_without_a_row_is_removed_once_it_was_seen_twice(
         assert sorted(runtime.ended) == sorted([orphan, stubborn])
         assert await sweeper.run() == SweepResult()
         assert processes_of(harness)
+
+
+async def test_a_dry_run_names_and_counts_what_it_would_end_and_ends_nothing(
+    platform: Platform,
+) -> None:
+    user, harness = await start_harness(platform)
+    await end_workflow(platform, harness)
+    async with platform.database.write() as rows:
+        await SandboxRows(rows, harness, 1).fail("It did not answer within 60 seconds.")
+    runtime = fake_over(platform)
+    orphan = HarnessId(new_id())
+    runtime.listed = [seen_running(orphan, 1)]
+    sweeper = SandboxSweep(platform.database, runtime, platform.client, is_dry_run=True)
+    with capture_logs() as logs:
+        for _ in range(2):
+            assert (await sweeper.run()).orphans == 0
+    found = {line["event"]: line for line in logs if "dry_run" in line}
+    assert found["orphaned_sandbox_found"]["harness_id"] == str(orphan)
+    assert found["stray_sandbox_found"]["harness_id"] == str(harness)
+    assert (sweeper.orphans, runtime.ended) == (1, [])
+    assert processes_of(harness), f"the stray of {user} was ended"
 
 
 async def test_a_site_whose_harnesses_are_all_deleted_still_loses_its_orphans(

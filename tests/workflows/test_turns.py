@@ -2,7 +2,7 @@
 
 import asyncio
 
-from cattery.db import prompts, sessions
+from cattery.db import access, projects, prompts, sessions
 from cattery.events.history import fold_history
 from cattery.events.model import EventType
 from cattery.temporal import naming
@@ -141,6 +141,29 @@ async def test_a_title_that_the_agent_finds_is_kept(platform: Platform) -> None:
         {"title": "Scripted session"}
     ]
     await platform.until(is_titled, "the title to be kept")
+
+
+async def test_the_turn_of_a_member_who_is_removed_goes_on_and_none_follows(
+    platform: Platform,
+) -> None:
+    owner, harness, session = await open_session(platform)
+    project = (await platform.harness_row(harness, owner)).project_id
+    bob = await platform.make_user("bob")
+    async with platform.database.write() as rows:
+        await projects.add_member(rows, project, bob)
+    await platform.prompt(session, bob, "deltas=60 rate=40 size=1")
+    await platform.wait_for_events(session, EventType.MESSAGE_DELTA, 3)
+    async with platform.database.write() as rows:
+        await projects.remove_member(rows, project, bob)
+
+    events = await platform.wait_for_idles(session, 1)
+    assert events[-1].data == {"outcome": "completed"}
+    assert text_of(events) == said(60)
+    async with platform.database.read() as rows:
+        assert await access.find_session(rows, session, bob) is None, "what the API asks first"
+        assert await access.find_session(rows, session, owner) is not None
+    await platform.prompt(session, owner, "deltas=3 size=1")
+    await platform.wait_for_idles(session, 2)
 
 
 async def test_a_title_that_a_person_gives_in_mid_turn_stays(platform: Platform) -> None:
