@@ -8,7 +8,7 @@ conversation open, Hermes stores the tag that we give it.
 import re
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -119,7 +119,10 @@ def _tag(session_id: str) -> str:
 
 
 def _open_files(pid: int) -> list[str]:
-    try:
-        return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
-    except OSError:
-        return []  # it ended meanwhile, or a descriptor was closed
+    """List what a process holds open; it may open and close more meanwhile, and end."""
+    found = []
+    with suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                found.append(str(link.readlink()))
+    return found

@@ -31,6 +31,8 @@ RESUME_TRIES = 3
 """Quick failures in a row after which the conversation is left and a new one begun."""
 LOOK_SECONDS = 2.0
 """Between looks at which conversation the program is in, while it does something."""
+FIRST_LOOK_SECONDS = 0.2
+"""The same while none is known: a program that is killed before the first look has none."""
 SETTLE_SECONDS = 0.3
 """After a resize, for the program to draw itself anew before viewers get the whole screen."""
 
@@ -185,7 +187,8 @@ class Session:
 
     async def _look(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            is_known = self._record.conversation is not None
+            await asyncio.sleep(LOOK_SECONDS if is_known else FIRST_LOOK_SECONDS)
             if self._is_active:
                 self._is_active = False
                 self._remember()

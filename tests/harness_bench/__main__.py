@@ -9,6 +9,7 @@ type, and prints a table. Ends with 1 where a cell is worse than in the committe
 
 import argparse
 import asyncio
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ MANIFESTS = Path(__file__).parents[2] / "harness_images"
 HARNESSES_AT_ONCE = 2
 SCENARIOS_AT_ONCE = 3
 _DETAIL_LETTERS = 4_000
+_SHORT_LETTERS = 160
 CHAT_SCENARIOS = (*CHATS, *CHAT_FAULTS)
 
 
@@ -154,6 +156,12 @@ def main() -> int:
         tables.keep(merged, versions, [CHAT_SCENARIOS, TERMINAL_SCENARIOS])
     for line in worse:
         print(f"WORSE  {line}")
+    # Once more in short, since of a long output often the end alone is kept.
+    if worse:
+        print(f"\n{len(worse)} worse than in {tables.KEPT.name}:")
+    for line in worse:
+        print(f"  {line.strip().splitlines()[0][:_SHORT_LETTERS]}")
+    sys.stdout.flush()
     return 1 if worse else 0
 
 

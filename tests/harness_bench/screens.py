@@ -12,7 +12,12 @@ from tests.terminal_viewer import Viewer
 
 READY: Mapping[str, str] = {"codex": "OpenAI Codex", "hermes": "Welcome to Hermes"}
 """What each program shows once it takes prompts, and shows again whenever it is started."""
+COMPOSERS: Mapping[str, str] = {"codex": r"Ask Codex to", "hermes": r"(?m)^\u276f\s*$"}
+"""Where each takes keys, while it is empty: what is typed before that is there may be lost."""
 SIZE = (100, 30)
+QUIET_LOOKS = 5
+"""Looks, a tenth of a second apart, after which a program has drawn itself. Hermes's clock ticks
+every second."""
 
 
 @dataclass(slots=True)
@@ -42,9 +47,25 @@ class Display:
         await viewer.wait_for(self.ready)
         return viewer
 
-    async def settled(self) -> None:
-        """Give the program the moment in which it asks its terminal and draws itself anew."""
-        await asyncio.sleep(1.0)
+    async def settled(self, seconds: float = 60.0) -> None:
+        """Wait until everybody sees where keys are taken, and nothing is drawn for a moment.
+
+        Raises:
+            AssertionError: that does not come; the message shows the screens.
+        """
+        composer = COMPOSERS[self.subject.manifest.id]
+        watching = [viewer for viewer in self.viewers if not viewer.socket.closed]
+        quiet, seen = 0, [-1 for _ in watching]
+        try:
+            async with asyncio.timeout(seconds):
+                while quiet < QUIET_LOOKS:
+                    await asyncio.sleep(0.1)
+                    now = [len(viewer.raw) for viewer in watching]
+                    is_there = all(re.search(composer, viewer.text) for viewer in watching)
+                    quiet, seen = (quiet + 1 if is_there and now == seen else 0), now
+        except TimeoutError:
+            screens = "\n---\n".join(viewer.text for viewer in watching)
+            raise AssertionError(f"it does not settle to take keys:\n{screens}") from None
 
 
 @asynccontextmanager

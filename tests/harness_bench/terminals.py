@@ -8,7 +8,7 @@ from tests.harness_bench.scenario import Scenario, Subject
 from tests.harness_bench.screens import displaying, wait_for_pattern
 from tests.harness_bench.terminal_faults import TERMINAL_FAULTS
 from tests.harness_bench.uploads import add_skill
-from tests.terminal_viewer import Viewer, picture, settle
+from tests.terminal_viewer import PATIENCE, Viewer, picture, settle
 
 PASTE_BYTES = 64 * 1024
 _WORD = "The password of this skill is PURR-7."
@@ -122,7 +122,7 @@ async def theme(subject: Subject) -> None:
         await settle(viewer)
         if _colours(viewer) == dark:  # it follows when it is started the next time
             await _quit(viewer)
-            await viewer.wait_for(display.ready)
+            await display.settled()
             await settle(viewer)
         light = _colours(viewer)
         assert light != dark, f"the colours are the same, {sorted(dark)}:\n{viewer.text}"
@@ -135,9 +135,7 @@ async def quit_and_restart(subject: Subject) -> None:
         await display.settled()
         await viewer.prompt("remember the green cat")
         await viewer.wait_for("You said: remember")
-        await asyncio.sleep(3)  # the bridge looks every two seconds which conversation it is
         await _quit(viewer)
-        await viewer.wait_for(display.ready)
         await display.settled()
         await viewer.prompt("after the restart")
         await viewer.wait_for("You said: after")
@@ -154,8 +152,12 @@ async def skill(subject: Subject) -> None:
 
 
 async def _quit(viewer: Viewer) -> None:
+    """Leave the program, and wait until its last screen has gone."""
+    note, before = "is started again", len(viewer.raw)
     await viewer.prompt("/quit")
-    await viewer.wait_for("is started again")
+    async with asyncio.timeout(PATIENCE):
+        while note.encode() not in viewer.raw[before:] or note in viewer.text:
+            await asyncio.sleep(0.05)
 
 
 async def _until_asked(subject: Subject, words: str) -> None:

@@ -194,3 +194,15 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 """
+
+FOREMAN = """
+import os, signal, subprocess, time
+hand = subprocess.Popen(['/bin/sleep', '6000'])
+def end(*_):
+    time.sleep(0.3)
+    with open(os.path.expanduser('~/seen'), 'w') as file:
+        file.write('alive' if hand.poll() is None else 'gone')
+    os._exit(0)
+signal.signal(signal.SIGTERM, end)
+"""
+"""For `TOY_START`: a harness that looks at what it has started before it ends."""

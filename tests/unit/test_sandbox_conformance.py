@@ -18,6 +18,7 @@ from cattery.sandboxes.supervisor.record import read_record
 from cattery.settings import SandboxSettings
 from tests.conformance import TOKEN, RuntimeConformance, make_spec, run
 from tests.unit.sandbox_site import (
+    FOREMAN,
     ORPHAN,
     Site,
     open_site,  # noqa: F401 - the fixture `site`
@@ -103,6 +104,17 @@ async def test_stopping_ends_an_orphan_that_ignores_being_asked(site: Site, bare
     await site.runtime().stop(spec.harness_id)
 
     assert [pid for pid in tree if processes.start_ticks(pid) is not None] == []
+
+
+async def test_a_stop_asks_the_program_alone_which_ends_its_own_in_good_order(site: Site) -> None:
+    """A bridge has to look at its program before that ends, and stores what it saw."""
+    spec = make_spec(TOY_START=FOREMAN)
+    await site.start(spec)
+
+    await site.runtime().stop(spec.harness_id)
+
+    home = site.folder(spec) / "home"
+    assert (home / "seen").read_text() == "alive"
 
 
 async def test_nothing_of_the_platforms_environment_comes_in(

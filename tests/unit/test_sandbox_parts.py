@@ -240,6 +240,8 @@ def test_descendants_are_found_whichever_way_the_kernel_tells_of_them(
             for quick in (True, False):
                 monkeypatch.setattr(processes, "_HAS_CHILDREN", quick)
                 assert processes.find_descendants(shell.pid) == [sleeper]
+                assert processes.find_first_child(shell.pid) == sleeper
+                assert processes.find_first_child(sleeper) is None
                 assert {shell.pid, sleeper} <= set(processes.find_descendants(os.getpid()))
         finally:
             processes.send_signal([sleeper, shell.pid], signal.SIGKILL)

@@ -59,6 +59,13 @@ def find_descendants(root: int) -> list[int]:
     return found
 
 
+def find_first_child(pid: int) -> int | None:
+    """Return the oldest living child of a process; orphans that it has adopted came later."""
+    children = _children_of if _HAS_CHILDREN else _scan_children()
+    living = [(started, one) for one in children(pid) if (started := start_ticks(one)) is not None]
+    return min(living)[1] if living else None
+
+
 def find_marked(mark: str) -> list[int]:
     """List the living processes whose environment carries a mark, or begins with it."""
     return _find_with(f"{MARK}={mark}")

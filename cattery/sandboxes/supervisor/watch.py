@@ -31,6 +31,8 @@ GRACE_SECONDS = 1.5
 LOOK_SECONDS = 1.0
 """Between two looks at memory and processes."""
 CHUNK = 64 * 1024
+_WRAPPERS = 2
+"""Processes of bubblewrap above a confined harness: outside, and the first of its namespace."""
 _OOM_SCORE = "500"
 """When memory runs out, the kernel takes harnesses before databases and supervisors."""
 
@@ -195,13 +197,16 @@ class Watch:
         return None
 
     def _ask_to_end(self) -> None:
-        """Send SIGTERM and wait a little.
+        """Send SIGTERM to the harness's own program and wait a little.
 
-        Bubblewrap's outer process gets none: it would die of it, and take all at once with it.
+        To no other, as in a container: a bridge that ends in good order asks its program itself,
+        after it has looked which conversation that is in. Bubblewrap's processes get none: the
+        outer one would die of it, and take all at once with it.
         """
-        tree = processes.find_descendants(os.getpid())
-        spared = {self._harness} if self._job.confined else set()
-        processes.send_signal((pid for pid in tree if pid not in spared), signal.SIGTERM)
+        program = self._harness
+        for _ in range(_WRAPPERS if self._job.confined else 0):
+            program = processes.find_first_child(program) if program else None
+        processes.send_signal([program] if program else [], signal.SIGTERM)
         deadline = time.monotonic() + GRACE_SECONDS
         while self._exit is None and time.monotonic() < deadline:
             self._take_events(max(0.0, deadline - time.monotonic()))
