@@ -30,7 +30,15 @@ from cattery.db.event_log import read_events
 from cattery.db.fences import Fence
 from cattery.db.sandbox_rows import HarnessFacts
 from cattery.db.states import HarnessStatus, PromptStatus
-from cattery.db.turns import SessionFacts, TurnFacts, TurnRows, find_turn, find_turn_to_run
+from cattery.db.turns import (
+    SessionFacts,
+    TurnFacts,
+    TurnRows,
+    find_turn,
+    find_turn_to_run,
+    finish_turn,
+    start_turn,
+)
 from cattery.errors import (
     CatteryError,
     HarnessError,
@@ -107,8 +115,7 @@ class TurnRun:
                 session: open a new one.
         """
         services = self._services
-        async with services.database.read() as rows:
-            found = await find_turn_to_run(rows, self._task.prompt_id)
+        found = await find_turn_to_run(services.database, self._task.prompt_id)
         if found is None or found[0].status is PromptStatus.DONE:
             return TurnResult(outcome=TurnOutcome.SKIPPED)
         turn, session, harness = found
@@ -147,10 +154,8 @@ class TurnRun:
         """Take the turn over; from here on an older attempt of it writes nothing."""
         fence = Fence(turn.session_id, turn.turn_no, self._attempt_at)
         fresh_id = connection.client.new_message_id() if connection else None
-        async with self._services.database.write() as rows:
-            started = await TurnRows(rows, session).start_turn(
-                turn, fence, self._services.owner, fresh_id
-            )
+        async with self._services.database.quick() as rows:
+            started = await start_turn(rows, session, turn, fence, self._services.owner, fresh_id)
         if not started.claimed or started.removed:
             raise FencedOutError(
                 f"Turn {turn.turn_no} of session {turn.session_id} has a later attempt, or was "
@@ -201,8 +206,7 @@ class TurnRun:
         self, connection: HarnessConnection, session: HarnessSessionId
     ) -> None:
         """Stop the turn where the wish to stop it came before it was posted."""
-        async with self._services.database.read() as rows:
-            latest = await find_turn(rows, self._task.prompt_id)
+        latest = await find_turn(self._services.database, self._task.prompt_id)
         if latest and latest.stop_requested_by:
             await connection.client.abort(session)
 
@@ -223,8 +227,7 @@ class TurnRun:
         self, session: SessionFacts, turn: TurnFacts, ledger: Ledger, outcome: TurnOutcome
     ) -> TurnResult:
         """Write the turn's one end and its row."""
-        async with self._services.database.read() as rows:
-            latest = await find_turn(rows, turn.prompt_id)
+        latest = await find_turn(self._services.database, turn.prompt_id)
         stopped_by = latest.stop_requested_by if latest else None
         if stopped_by:
             outcome = TurnOutcome.ABORTED
@@ -241,11 +244,11 @@ class TurnRun:
         return TurnResult(outcome=outcome, wants_title=wants_title, lost=self._lost)
 
     async def _finish_row(self, session: SessionFacts, turn: TurnFacts) -> None:
-        async with self._services.database.write() as rows:
-            writer = TurnRows(rows, session)
-            await writer.finish_turn(turn)  # first: the harness is locked before its sessions are
-            if self._title:
-                await writer.set_title(self._title)
+        if self._title:
+            async with self._services.database.write() as rows:
+                await TurnRows(rows, session).set_title(self._title)
+        async with self._services.database.quick() as rows:
+            await finish_turn(rows, session, turn)
 
     async def admit(self, ledger: Ledger, events: Sequence[Translated]) -> None:
         """Append what is new of some events."""

@@ -22,6 +22,7 @@ from cattery.db.turns import (
     find_answer,
     find_session,
     find_turn,
+    finish_turn,
 )
 from cattery.errors import NotFoundError, SandboxError
 from cattery.events.ledger import Ledger, answer_key, question_key
@@ -107,13 +108,12 @@ class TurnActivities:
         """End a turn that cannot be run, with the reason; nothing where it has ended."""
         with translated_errors():
             session = await self._find(task.session_id)
-            async with self._database.read() as rows:
-                turn = await find_turn(rows, task.prompt_id)
+            turn = await find_turn(self._database, task.prompt_id)
             if turn is None or turn.status is PromptStatus.DONE:
                 return
             attempt_at = int(activity.info().current_attempt_scheduled_time.timestamp() * 1e6)
             fence = Fence(task.session_id, turn.turn_no, attempt_at)
-            async with self._database.write() as rows:
+            async with self._database.quick() as rows:
                 if not await claim_fence(rows, fence, self._services.owner):
                     raise SandboxError("The turn is being run by a later attempt.")
             ledger = Ledger(turn.turn_no)
@@ -128,8 +128,8 @@ class TurnActivities:
             turn_log = self._services.appender.open_turn(fence)
             await turn_log.append([*events, *ledger.end(outcome)])
             await turn_log.flush()
-            async with self._database.write() as rows:
-                await TurnRows(rows, session).finish_turn(turn)
+            async with self._database.quick() as rows:
+                await finish_turn(rows, session, turn)
 
     @activity.defn(name="turn.abort")
     async def abort_turn(self, ref: SessionRef) -> None:

@@ -87,7 +87,7 @@ async def send_message(
     """
     access.require_chat()
     author = PromptAuthor(access.user.user_id, access.user.username)
-    async with database.write() as rows:
+    async with database.quick() as rows:
         accepted = await accept_prompt(rows, access.session_id, author, body.text, None)
     await tell_lifecycles(lifecycles.submit_prompt(access.session_id, accepted.prompt_id))
     grant = rights.grant(access.user, session_id=access.session_id)

@@ -39,9 +39,9 @@ async def submit_prompt(
     if idempotency_key is not None and not 0 < len(idempotency_key) <= MAX_KEY_LENGTH:
         raise BadRequestError(f"An Idempotency-Key has 1 to {MAX_KEY_LENGTH} characters.")
     author = PromptAuthor(access.user.user_id, access.user.username)
-    async with database.write() as session:
+    async with database.quick() as rows:
         accepted = await prompts.accept_prompt(
-            session, access.session_id, author, wanted.text, idempotency_key
+            rows, access.session_id, author, wanted.text, idempotency_key
         )
     await tell_lifecycles(lifecycles.submit_prompt(access.session_id, accepted.prompt_id))
     return AcceptedPrompt(

@@ -116,10 +116,9 @@ async def grant_session(
     Raises:
         NotFoundError: there is none that the caller may see.
     """
-    async with database.read() as session:
-        found = await access.find_session(
-            session, SessionId(_require_uuid(session_id, "session")), user.user_id
-        )
+    found = await access.find_session(
+        database, SessionId(_require_uuid(session_id, "session")), user.user_id
+    )
     if found is None:
         raise NotFoundError("session")
     return SessionGrant(

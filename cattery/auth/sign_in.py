@@ -65,8 +65,9 @@ class SignIn:
         claims = self._signer.read(token)
         if claims is None:
             raise NotSignedInError("Your sign-in is not valid or has expired. Sign in again.")
-        async with self._database.read() as session:
-            user = await users.find_signed_in_user(session, claims.user_id, claims.auth_session_id)
+        user = await users.find_signed_in_user(
+            self._database, claims.user_id, claims.auth_session_id
+        )
         if user is None:
             raise NotSignedInError("Your sign-in has ended. Sign in again.")
         return Caller(user.user_id, user.username, user.is_admin, claims.auth_session_id)

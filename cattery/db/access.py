@@ -4,11 +4,14 @@ What is being deleted is invisible. An admin has no rights in other people's pro
 """
 
 from dataclasses import dataclass
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, literal, or_, select
+from sqlalchemy import ColumnElement, Uuid, bindparam, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cattery.db.engine import Database
 from cattery.db.projects import Role, role_of, visible_to
+from cattery.db.statements import Statement
 from cattery.db.tables import HarnessRow, ProjectRow, SessionRow
 from cattery.ids import HarnessId, ProjectId, SessionId, UserId
 
@@ -85,30 +88,32 @@ async def find_harness(
 
 
 async def find_session(
-    session: AsyncSession, session_id: SessionId, user_id: UserId
+    database: Database, session_id: SessionId, user_id: UserId
 ) -> FoundSession | None:
     """Look up a session in a project that a user owns or shares."""
-    row = (
-        await session.execute(
-            select(
-                SessionRow.id,
-                SessionRow.harness_id,
-                HarnessRow.project_id,
-                ProjectRow.owner_user_id == user_id,
-                HarnessRow.type,
-            )
-            .join(HarnessRow, HarnessRow.id == SessionRow.harness_id)
-            .join(ProjectRow, ProjectRow.id == HarnessRow.project_id)
-            .where(
-                SessionRow.id == session_id,
-                SessionRow.deleting_at.is_(None),
-                HarnessRow.deleting_at.is_(None),
-                visible_to(user_id),
-            )
-        )
-    ).one_or_none()
+    row = await database.fetch_one(_FIND_SESSION, session_id=session_id, user_id=user_id)
     if row is None:
         return None
     return FoundSession(
         SessionId(row[0]), HarnessId(row[1]), ProjectId(row[2]), role_of(row[3]), row[4]
     )
+
+
+_USER: ColumnElement[UUID] = bindparam("user_id", type_=Uuid)
+_FIND_SESSION = Statement(
+    select(
+        SessionRow.id,
+        SessionRow.harness_id,
+        HarnessRow.project_id,
+        ProjectRow.owner_user_id == _USER,
+        HarnessRow.type,
+    )
+    .join(HarnessRow, HarnessRow.id == SessionRow.harness_id)
+    .join(ProjectRow, ProjectRow.id == HarnessRow.project_id)
+    .where(
+        SessionRow.id == bindparam("session_id", type_=Uuid),
+        SessionRow.deleting_at.is_(None),
+        HarnessRow.deleting_at.is_(None),
+        visible_to(_USER),
+    )
+)

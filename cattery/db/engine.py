@@ -1,10 +1,16 @@
 """The engine and the unit of work: one transaction a call, read and write told apart by type."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, NewType, TypedDict
+from time import monotonic
+from typing import Any, Final, NewType, TypedDict
 
 import orjson
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_loads
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -12,7 +18,13 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from cattery.db.statements import DriverConnection, Statement, run_for_one
 from cattery.settings import DatabaseSettings
+
+PATIENCE = 5.0
+"""Seconds for which a statement waits for a free connection, or for the database to come back."""
+FRESH = 1.0
+"""Seconds for which a connection that was just used is taken for a live one."""
 
 ReadSession = NewType("ReadSession", AsyncSession)
 """A session that only reads; repositories that write do not take it."""
@@ -37,13 +49,20 @@ KEEP_ALIVE: Final[_KeepAlive] = {
 given up after a quarter of a minute. Linux by itself waits for up to two hours."""
 
 
+class _Connection(AsyncConnection[TupleRow]):
+    """A connection of the driver's own that knows when it last worked."""
+
+    used_at = 0.0
+
+
 class Database:
     """Hands out transactions on one PostgreSQL."""
 
-    def __init__(self, engine: AsyncEngine, url: str) -> None:
+    def __init__(self, engine: AsyncEngine, url: str, *, pool_size: int) -> None:
         self.engine = engine
         self.url = url
         """libpq URL, for connections of their own such as LISTEN."""
+        self._pool = _open_later(url, pool_size)
         self._sessions = async_sessionmaker(engine, expire_on_commit=False)
         # A transaction around reads would cost two round trips and give nothing: at READ
         # COMMITTED each statement has a snapshot of its own anyway.
@@ -62,9 +81,41 @@ class Database:
         async with self._reads() as session:
             yield ReadSession(session)
 
+    @asynccontextmanager
+    async def quick(self) -> AsyncIterator[DriverConnection]:
+        """Open a transaction of the driver's own, for the statements of the hot paths.
+
+        It commits at the end and rolls back on any exception.
+        """
+        pool = await self._opened()
+        async with pool.connection() as connection, connection.transaction():
+            yield connection
+
+    async def fetch_one(self, statement: Statement, **values: Any) -> Sequence[Any] | None:
+        """Run a statement that only reads, and gives one row at most, on the hot paths.
+
+        One that meets a connection that has died meanwhile is run once more, on another.
+        """
+        pool = await self._opened()
+        try:
+            async with pool.connection() as connection:
+                return await run_for_one(connection, statement, **values)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            if isinstance(error, PoolTimeout):
+                raise
+            async with pool.connection() as connection:
+                return await run_for_one(connection, statement, **values)
+
     async def close(self) -> None:
         """Close every pooled connection."""
+        if not self._pool.closed:
+            await self._pool.close()
         await self.engine.dispose()
+
+    async def _opened(self) -> AsyncConnectionPool[_Connection]:
+        if self._pool.closed:
+            await self._pool.open()
+        return self._pool
 
 
 def connect(settings: DatabaseSettings) -> Database:
@@ -80,7 +131,39 @@ def connect(settings: DatabaseSettings) -> Database:
         json_deserializer=orjson.loads,
         connect_args={"options": "-c timezone=UTC", **KEEP_ALIVE},
     )
-    return Database(engine, url)
+    return Database(engine, url, pool_size=settings.pool_size)
+
+
+def _open_later(url: str, size: int) -> AsyncConnectionPool[_Connection]:
+    """Make the driver's own pool; a connection is made when one is needed and none is free."""
+    return AsyncConnectionPool(
+        url,
+        connection_class=_Connection,
+        min_size=0,
+        max_size=size,
+        timeout=PATIENCE,
+        open=False,
+        kwargs={"autocommit": True, "options": "-c timezone=UTC", **KEEP_ALIVE},
+        check=_check,
+        reset=_note_use,
+        configure=_configure,
+        name="quick",
+    )
+
+
+async def _configure(connection: _Connection) -> None:
+    set_json_loads(orjson.loads, connection)
+    connection.used_at = monotonic()
+
+
+async def _note_use(connection: _Connection) -> None:
+    connection.used_at = monotonic()
+
+
+async def _check(connection: _Connection) -> None:
+    """Try a connection that lay idle; one that was just used is believed to live."""
+    if monotonic() - connection.used_at > FRESH:
+        await AsyncConnectionPool.check_connection(connection)
 
 
 def sqlalchemy_url(url: str) -> str:

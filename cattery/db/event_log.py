@@ -48,9 +48,9 @@ class BatchRow:
 
 _APPEND = """
 WITH batch AS (
-    SELECT * FROM unnest(%(sids)s::uuid[], %(turns)s::int[], %(attempts)s::bigint[],
-        %(types)s::text[], %(datas)s::text[], %(keys)s::text[])
-        WITH ORDINALITY AS x(sid, turn_no, attempt_at, type, data, dedupe_key, ord)
+    SELECT * FROM ROWS FROM (json_to_recordset(%(rows)s) AS (sid uuid, turn_no int,
+        attempt_at bigint, type text, data json, dedupe_key text)) WITH ORDINALITY
+        AS x(sid, turn_no, attempt_at, type, data, dedupe_key, ord)
     WHERE dedupe_key IS NULL OR NOT EXISTS (
         SELECT 1 FROM session_event e
         WHERE e.session_id = x.sid AND e.dedupe_key = x.dedupe_key)
@@ -109,16 +109,22 @@ async def append_batch(
             "batch": batch,
             "channel": EVENTS_CHANNEL,
             "inline_limit": INLINE_LIMIT,
-            "sids": [r.fence.session_id for r in rows],
-            "turns": [r.fence.turn_no for r in rows],
-            "attempts": [r.fence.attempt_at for r in rows],
-            "types": [r.event.type.value for r in rows],
-            "datas": [orjson.dumps(r.event.data).decode() for r in rows],
-            "keys": [r.event.dedupe_key for r in rows],
+            "rows": orjson.dumps([_row(each) for each in rows]).decode(),
         },
         prepare=True,
     )
     return {row[0] for row in await cursor.fetchall()}
+
+
+def _row(row: BatchRow) -> JsonObject:
+    return {
+        "sid": str(row.fence.session_id),
+        "turn_no": row.fence.turn_no,
+        "attempt_at": row.fence.attempt_at,
+        "type": row.event.type.value,
+        "data": row.event.data,
+        "dedupe_key": row.event.dedupe_key,
+    }
 
 
 def _without_repeated_keys(rows: Sequence[BatchRow]) -> Sequence[BatchRow]:

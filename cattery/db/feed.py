@@ -10,9 +10,11 @@ from uuid import UUID
 
 import orjson
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+
+from cattery.db.statements import Rows, Statement, run
 
 FEED_CHANNEL = "cattery_feed"
+NOTIFY = Statement(text("SELECT pg_notify(:channel, :payload)"))
 
 type FeedKind = Literal["harness", "session", "project", "user", "lost"]
 
@@ -32,17 +34,19 @@ class FeedItem:
 
 
 async def announce(
-    session: AsyncSession,
+    rows: Rows,
     kind: Literal["harness", "session", "project", "user"],
     object_id: UUID,
     project_id: UUID | None,
 ) -> None:
     """Tell the feed, when this transaction commits, that an object changed."""
-    payload = orjson.dumps({"kind": kind, "id": object_id, "project_id": project_id}).decode()
-    await session.execute(
-        text("SELECT pg_notify(:channel, :payload)"),
-        {"channel": FEED_CHANNEL, "payload": payload},
-    )
+    payload = encode_feed_item(kind, object_id, project_id)
+    await run(rows, NOTIFY, channel=FEED_CHANNEL, payload=payload)
+
+
+def encode_feed_item(kind: str, object_id: UUID, project_id: UUID | None) -> str:
+    """Write the payload of the NOTIFY that says that an object changed."""
+    return orjson.dumps({"kind": kind, "id": object_id, "project_id": project_id}).decode()
 
 
 def parse_feed_item(payload: str) -> FeedItem:

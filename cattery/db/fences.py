@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
+from cattery.db.statements import Rows, Statement, run
 from cattery.ids import SessionId
 
 
@@ -23,7 +23,7 @@ class Fence:
     attempt_at: int
 
 
-async def claim_fence(session: AsyncSession, fence: Fence, owner: str) -> bool:
+async def claim_fence(rows: Rows, fence: Fence, owner: str) -> bool:
     """Take over the writing of a session for one attempt; false where a later one has it.
 
     Later is what was scheduled later, also where its turn has the smaller number: prompts that are
@@ -32,24 +32,27 @@ async def claim_fence(session: AsyncSession, fence: Fence, owner: str) -> bool:
 
     The fence holds from the commit of the caller's transaction on.
     """
-    result = await session.execute(
-        text(
-            """
-            UPDATE session_stream SET turn_no = :turn_no, attempt_at = :attempt_at, owner = :owner
-            WHERE session_id = :session_id
-              AND (attempt_at < :attempt_at
-                OR (turn_no, attempt_at) <= (:turn_no, :attempt_at))
-            RETURNING 1
-            """
-        ),
-        {
-            "turn_no": fence.turn_no,
-            "attempt_at": fence.attempt_at,
-            "owner": owner,
-            "session_id": fence.session_id,
-        },
+    claimed = await run(
+        rows,
+        _CLAIM,
+        turn_no=fence.turn_no,
+        attempt_at=fence.attempt_at,
+        owner=owner,
+        session_id=fence.session_id,
     )
-    return result.first() is not None
+    return bool(claimed)
+
+
+_CLAIM = Statement(
+    text(
+        """
+        UPDATE session_stream SET turn_no = :turn_no, attempt_at = :attempt_at, owner = :owner
+        WHERE session_id = :session_id
+          AND (attempt_at < :attempt_at OR (turn_no, attempt_at) <= (:turn_no, :attempt_at))
+        RETURNING 1
+        """
+    )
+)
 
 
 async def holds_fence(connection: AsyncConnection[TupleRow], fence: Fence) -> bool:

@@ -19,8 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cattery.db import timeline
 from cattery.db.engine import ReadSession
 from cattery.db.feed import announce
+from cattery.db.statements import Rows, Statement, run_for_one
 from cattery.db.states import HarnessStatus, StoppedReason
-from cattery.db.tables import HarnessRow, SessionRow
+from cattery.db.tables import HarnessRow
 from cattery.db.timeline import Happening
 from cattery.ids import HarnessId, ProjectId, SessionId, UserId
 
@@ -40,36 +41,56 @@ class IdleSandbox:
 
 
 async def note_use(
-    session: AsyncSession, harness_id: HarnessId, *, by: UserId | None = None, how: str = ""
+    rows: Rows, harness_id: HarnessId, *, by: UserId | None = None, how: str = ""
 ) -> bool:
     """Say that a harness is being used now; false where it is being deleted.
 
     Called before anything else is locked: deletions lock the harness first, too.
 
     Args:
-        session: the transaction.
+        rows: the transaction.
         harness_id: which one.
         by: who uses it, where that wakes it.
         how: what wakes it then, in words.
     """
-    found = await session.scalar(
-        update(HarnessRow)
-        .where(HarnessRow.id == harness_id, HarnessRow.deleting_at.is_(None))
-        .values(used_at=func.now())
-        .returning(HarnessRow.status)
-    )
-    if by is not None and found in (HarnessStatus.IDLE, HarnessStatus.FAILED):
-        await timeline.record(session, harness_id, Happening.WOKEN, by=by, detail=how)
-    return found is not None
+    found = await run_for_one(rows, _USE, harness_id=harness_id)
+    if found is None:
+        return False
+    await _note_waking(rows, harness_id, found[0], by, how)
+    return True
 
 
-async def note_prompt(session: AsyncSession, session_id: SessionId, by: UserId) -> None:
+async def note_prompt(rows: Rows, session_id: SessionId, by: UserId) -> None:
     """Say that somebody prompts in a session, which wakes its sandbox where it sleeps."""
-    harness_id = await session.scalar(
-        select(SessionRow.harness_id).where(SessionRow.id == session_id)
+    found = await run_for_one(rows, _USE_BY_PROMPT, session_id=session_id)
+    if found is not None:
+        await _note_waking(rows, HarnessId(found[1]), found[0], by, "By a prompt.")
+
+
+async def _note_waking(
+    rows: Rows, harness_id: HarnessId, status: str, by: UserId | None, how: str
+) -> None:
+    if by is not None and status in (HarnessStatus.IDLE, HarnessStatus.FAILED):
+        await timeline.record(rows, harness_id, Happening.WOKEN, by=by, detail=how)
+
+
+_USE: Final = Statement(
+    text(
+        """
+        UPDATE harness SET used_at = now() WHERE id = :harness_id AND deleting_at IS NULL
+        RETURNING status
+        """
     )
-    if harness_id is not None:
-        await note_use(session, HarnessId(harness_id), by=by, how="By a prompt.")
+)
+_USE_BY_PROMPT: Final = Statement(
+    text(
+        """
+        UPDATE harness h SET used_at = now()
+        FROM session s WHERE s.id = :session_id AND h.id = s.harness_id AND h.deleting_at IS NULL
+        RETURNING h.status, h.id
+        """
+    )
+)
 
 
 async def find_idle(session: ReadSession, default: timedelta) -> Sequence[IdleSandbox]:

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
-from sqlalchemy.dialects.postgresql import insert
+import orjson
+from sqlalchemy import select, text as sql, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cattery.db.event_log import append_in_transaction
-from cattery.db.feed import announce
+from cattery.db.event_log import EVENTS_CHANNEL, INLINE_LIMIT, append_in_transaction
+from cattery.db.feed import FEED_CHANNEL, announce, encode_feed_item
 from cattery.db.idle import note_prompt
+from cattery.db.statements import DriverConnection, Statement, run_for_one
 from cattery.db.states import PromptStatus, SessionStatus
-from cattery.db.tables import HarnessRow, PromptRow, SessionRow, SessionStreamRow, UserRow
+from cattery.db.tables import PromptRow, SessionStreamRow, UserRow
 from cattery.errors import ConflictError, NotFoundError
 from cattery.events.model import EventType, NewEvent
 from cattery.ids import ProjectId, PromptId, SessionId, UserId, new_id
@@ -54,7 +55,7 @@ class PromptRecord:
 
 
 async def accept_prompt(
-    session: AsyncSession,
+    rows: DriverConnection,
     session_id: SessionId,
     user: PromptAuthor,
     text: str,
@@ -66,48 +67,44 @@ async def accept_prompt(
         NotFoundError: the session is being deleted.
         ConflictError: it has failed, or the key was used for another text.
     """
-    await note_prompt(session, session_id, user.user_id)
-    project_id = await _lock_session(session, session_id)
-    turn_no = await _lock_stream(session, session_id) + 1
-    known = await _find_by_key(session, session_id, idempotency_key)
-    if known is not None:
-        if known.body != text:
-            raise ConflictError(
-                "This Idempotency-Key was used for another text. Use a new key for a new prompt."
-            )
-        return AcceptedPrompt(PromptId(known.id), known.turn_no, known.accepted_seq, created=False)
+    await note_prompt(rows, session_id, user.user_id)
+    project_id = await _lock_session(rows, session_id)
+    if idempotency_key is not None:
+        known = await run_for_one(rows, _FIND_BY_KEY, session_id=session_id, key=idempotency_key)
+        if known is not None:
+            prompt_id, turn_no, seq, body = known
+            if body != text:
+                raise ConflictError(
+                    "This Idempotency-Key was used for another text. Use a new key for a new "
+                    "prompt."
+                )
+            return AcceptedPrompt(PromptId(prompt_id), turn_no, seq, created=False)
     prompt_id = PromptId(new_id())
-    await session.execute(
-        update(SessionStreamRow)
-        .where(SessionStreamRow.session_id == session_id)
-        .values(last_turn_no=turn_no)
-    )
-    event = NewEvent(
-        EventType.PROMPT_ACCEPTED,
-        {
-            "turnId": str(prompt_id),
-            "messageId": f"usr_{prompt_id}",
-            "text": text,
-            "username": user.username,
-        },
+    data = {
+        "turnId": str(prompt_id),
+        "messageId": f"usr_{prompt_id}",
+        "text": text,
+        "username": user.username,
+    }
+    row = await run_for_one(
+        rows,
+        _ACCEPT,
+        session_id=session_id,
+        prompt_id=prompt_id,
+        key=idempotency_key,
+        user_id=user.user_id,
+        body=text,
+        type=EventType.PROMPT_ACCEPTED.value,
+        data=orjson.dumps(data).decode(),
         dedupe_key=f"prompt:{prompt_id}",
+        events=EVENTS_CHANNEL,
+        inline_limit=INLINE_LIMIT,
+        feed=FEED_CHANNEL,
+        item=encode_feed_item("session", session_id, project_id),
     )
-    seq = await append_in_transaction(session, session_id, turn_no, event)
-    if seq is None:
+    if row is None:
         raise NotFoundError("session")
-    await session.execute(
-        insert(PromptRow).values(
-            id=prompt_id,
-            session_id=session_id,
-            turn_no=turn_no,
-            idempotency_key=idempotency_key,
-            user_id=user.user_id,
-            body=text,
-            accepted_seq=seq,
-        )
-    )
-    await announce(session, "session", session_id, project_id)
-    return AcceptedPrompt(prompt_id, turn_no, seq, created=True)
+    return AcceptedPrompt(prompt_id, row[0], row[1], created=True)
 
 
 async def list_open_prompts(session: AsyncSession, session_id: SessionId) -> Sequence[PromptRecord]:
@@ -162,43 +159,70 @@ async def remove_queued_prompt(
     await announce(session, "session", session_id, project_id)
 
 
-async def _lock_session(session: AsyncSession, session_id: SessionId) -> ProjectId:
-    """Keep a session from being deleted meanwhile, and check that it takes prompts."""
-    row = (
-        await session.execute(
-            select(SessionRow.status, HarnessRow.project_id)
-            .join(HarnessRow, HarnessRow.id == SessionRow.harness_id)
-            .where(SessionRow.id == session_id, SessionRow.deleting_at.is_(None))
-            .with_for_update(read=True, of=SessionRow)
-        )
-    ).one_or_none()
+async def _lock_session(rows: DriverConnection, session_id: SessionId) -> ProjectId:
+    """Lock a session against deletion, and its numbers; check that it takes prompts."""
+    row = await run_for_one(rows, _LOCK, session_id=session_id)
     if row is None:
         raise NotFoundError("session")
-    if row.status is SessionStatus.FAILED:
+    status, project_id = row
+    if status == SessionStatus.FAILED:
         raise ConflictError("This session has failed and takes no prompts. Open a new session.")
-    return ProjectId(row.project_id)
+    return ProjectId(project_id)
 
 
-async def _lock_stream(session: AsyncSession, session_id: SessionId) -> int:
-    """Lock the numbering of a session; return the last turn number."""
-    last_turn_no = await session.scalar(
-        select(SessionStreamRow.last_turn_no)
+async def _lock_stream(session: AsyncSession, session_id: SessionId) -> None:
+    """Lock the numbering of a session."""
+    found = await session.scalar(
+        select(SessionStreamRow.session_id)
         .where(SessionStreamRow.session_id == session_id)
         .with_for_update()
     )
-    if last_turn_no is None:
+    if found is None:
         raise NotFoundError("session")
-    return last_turn_no
 
 
-async def _find_by_key(
-    session: AsyncSession, session_id: SessionId, idempotency_key: str | None
-) -> PromptRow | None:
-    if idempotency_key is None:
-        return None
-    found: PromptRow | None = await session.scalar(
-        select(PromptRow).where(
-            PromptRow.session_id == session_id, PromptRow.idempotency_key == idempotency_key
-        )
+_LOCK = Statement(
+    sql(
+        """
+        SELECT s.status, h.project_id
+        FROM session s JOIN harness h ON h.id = s.harness_id
+        JOIN session_stream st ON st.session_id = s.id
+        WHERE s.id = :session_id AND s.deleting_at IS NULL
+        FOR SHARE OF s FOR UPDATE OF st
+        """
     )
-    return found
+)
+_FIND_BY_KEY = Statement(
+    sql(
+        """
+        SELECT id, turn_no, accepted_seq, body FROM prompt
+        WHERE session_id = :session_id AND idempotency_key = :key
+        """
+    )
+)
+_ACCEPT = Statement(
+    sql(
+        """
+        WITH head AS (
+            UPDATE session_stream SET last_turn_no = last_turn_no + 1, last_seq = last_seq + 1
+            WHERE session_id = :session_id RETURNING last_turn_no AS turn_no, last_seq AS seq
+        ), logged AS (
+            INSERT INTO session_event (session_id, seq, turn_no, type, data, dedupe_key)
+            SELECT :session_id, seq, turn_no, CAST(:type AS text),
+                CAST(CAST(:data AS text) AS jsonb), :dedupe_key
+            FROM head
+        ), queued AS (
+            INSERT INTO prompt
+                (id, session_id, turn_no, idempotency_key, user_id, body, accepted_seq)
+            SELECT :prompt_id, :session_id, turn_no, :key, :user_id, :body, seq FROM head
+        )
+        SELECT turn_no, seq, pg_notify(:feed, :item), pg_notify(:events,
+            '["' || :session_id || '",' || seq ||
+            CASE WHEN octet_length(CAST(:data AS text)) <= :inline_limit
+                THEN ',[[' || seq || ',' || turn_no || ',"' || CAST(:type AS text) || '",' ||
+                    CAST(:data AS text) || ']]'
+                ELSE '' END || ']')
+        FROM head
+        """
+    )
+)

@@ -306,7 +306,7 @@ def harness_facts(row: HarnessRow) -> HarnessFacts:
         model=row.model,
         env={name: str(value) for name, value in row.env_vars.items()},
         generation=row.generation,
-        status=row.status,
+        status=HarnessStatus(row.status),
         endpoint=endpoint,
         deleting=row.deleting_at is not None,
         password=row.endpoint_password,

@@ -14,6 +14,7 @@ from typing import Final
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cattery.db.statements import Rows, Statement, run
 from cattery.db.tables import HarnessEventRow
 from cattery.ids import DeletionId, HarnessId, UserId
 
@@ -54,7 +55,7 @@ class TimelineEntry:
 
 
 async def record(
-    session: AsyncSession,
+    rows: Rows,
     harness_id: HarnessId,
     kind: Happening,
     *,
@@ -68,17 +69,16 @@ async def record(
     The name of whoever did it is kept as it is now: the user may be gone when it is read. Where
     only that is known, it comes as `name`.
     """
-    await session.execute(
+    await run(
+        rows,
         _INSERT,
-        {
-            "harness_id": harness_id,
-            "kind": kind.value,
-            "user_id": by,
-            "name": name,
-            "detail": detail[:MAX_DETAIL] if detail else None,
-        },
+        harness_id=harness_id,
+        kind=kind.value,
+        user_id=by,
+        name=name,
+        detail=detail[:MAX_DETAIL] if detail else None,
     )
-    await session.execute(_TRIM, {"harness_id": harness_id, "kept": KEPT})
+    await run(rows, _TRIM, harness_id=harness_id, kept=KEPT)
 
 
 async def record_for_marked(
@@ -102,22 +102,24 @@ async def list_timeline(
     return [TimelineEntry(row.id, row.at, row.kind, row.by_username, row.detail) for row in rows]
 
 
-_INSERT: Final = text(
-    """
-    INSERT INTO harness_event (harness_id, at, kind, by_user_id, by_username, detail)
-    SELECT h.id, clock_timestamp(), CAST(:kind AS text), u.id,
-        coalesce(u.username, CAST(:name AS text)), CAST(:detail AS text)
-    FROM harness h LEFT JOIN app_user u ON u.id = CAST(:user_id AS uuid)
-    WHERE h.id = :harness_id AND NOT EXISTS (
-        SELECT 1 FROM (
-            SELECT kind, by_username, detail FROM harness_event
-            WHERE harness_id = :harness_id ORDER BY id DESC LIMIT 1
-        ) last
-        WHERE last.kind = CAST(:kind AS text)
-          AND last.by_username IS NOT DISTINCT FROM coalesce(u.username, CAST(:name AS text))
-          AND last.detail IS NOT DISTINCT FROM CAST(:detail AS text)
+_INSERT: Final = Statement(
+    text(
+        """
+        INSERT INTO harness_event (harness_id, at, kind, by_user_id, by_username, detail)
+        SELECT h.id, clock_timestamp(), CAST(:kind AS text), u.id,
+            coalesce(u.username, CAST(:name AS text)), CAST(:detail AS text)
+        FROM harness h LEFT JOIN app_user u ON u.id = CAST(:user_id AS uuid)
+        WHERE h.id = :harness_id AND NOT EXISTS (
+            SELECT 1 FROM (
+                SELECT kind, by_username, detail FROM harness_event
+                WHERE harness_id = :harness_id ORDER BY id DESC LIMIT 1
+            ) last
+            WHERE last.kind = CAST(:kind AS text)
+              AND last.by_username IS NOT DISTINCT FROM coalesce(u.username, CAST(:name AS text))
+              AND last.detail IS NOT DISTINCT FROM CAST(:detail AS text)
+        )
+        """
     )
-    """
 )
 _INSERT_FOR_MARKED: Final = text(
     """
@@ -126,11 +128,13 @@ _INSERT_FOR_MARKED: Final = text(
     FROM harness h WHERE h.deletion_id = :deletion_id
     """
 )
-_TRIM: Final = text(
-    """
-    DELETE FROM harness_event WHERE harness_id = :harness_id AND id <= (
-        SELECT id FROM harness_event WHERE harness_id = :harness_id
-        ORDER BY id DESC OFFSET :kept LIMIT 1
+_TRIM: Final = Statement(
+    text(
+        """
+        DELETE FROM harness_event WHERE harness_id = :harness_id AND id <= (
+            SELECT id FROM harness_event WHERE harness_id = :harness_id
+            ORDER BY id DESC OFFSET :kept LIMIT 1
+        )
+        """
     )
-    """
 )

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import FromClause, Uuid, bindparam, delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cattery.db.engine import Database, ReadSession
@@ -13,6 +15,7 @@ from cattery.db.feed import announce
 from cattery.db.fences import Fence, claim_fence
 from cattery.db.idle import note_use
 from cattery.db.sandbox_rows import HarnessFacts, harness_facts
+from cattery.db.statements import Rows, Statement, run, run_for_one
 from cattery.db.states import PromptStatus, SessionPhase, SessionStatus
 from cattery.db.tables import AnswerRow, HarnessRow, PromptRow, SessionRow
 from cattery.events.model import Answer, EventType, NewEvent
@@ -68,27 +71,20 @@ async def find_session(session: ReadSession, session_id: SessionId) -> SessionFa
 
 
 async def find_turn_to_run(
-    session: ReadSession, prompt_id: PromptId
+    database: Database, prompt_id: PromptId
 ) -> tuple[TurnFacts, SessionFacts, HarnessFacts] | None:
     """Read a prompt with its session and its harness, in one statement."""
-    row = (
-        await session.execute(
-            select(PromptRow, SessionRow, HarnessRow)
-            .join(SessionRow, SessionRow.id == PromptRow.session_id)
-            .join(HarnessRow, HarnessRow.id == SessionRow.harness_id)
-            .where(PromptRow.id == prompt_id)
-        )
-    ).first()
+    row = await database.fetch_one(_FIND_TO_RUN, prompt_id=prompt_id)
     if row is None:
         return None
-    prompt, found, harness = row
+    prompt, found, harness = _read_row(row, _PROMPT, _SESSION, _HARNESS)
     return _turn(prompt), _session(found, harness), harness_facts(harness)
 
 
-async def find_turn(session: ReadSession, prompt_id: PromptId) -> TurnFacts | None:
+async def find_turn(database: Database, prompt_id: PromptId) -> TurnFacts | None:
     """Read a prompt; `None` where it was removed."""
-    row = await session.get(PromptRow, prompt_id)
-    return None if row is None else _turn(row)
+    row = await database.fetch_one(_FIND_TURN, prompt_id=prompt_id)
+    return None if row is None else _turn(*_read_row(row, _PROMPT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +94,37 @@ class StartedTurn:
     claimed: bool
     removed: bool = False
     message_id: HarnessMessageId | None = None
+
+
+async def start_turn(
+    rows: Rows,
+    session: SessionFacts,
+    turn: TurnFacts,
+    fence: Fence,
+    owner: str,
+    message_id: HarnessMessageId | None,
+) -> StartedTurn:
+    """Take a turn over for one attempt, and fix the id that its prompt is posted under.
+
+    Returns:
+        Whether the attempt has the turn, and the message id: that of the first attempt that
+        had one to give, on every later one.
+    """
+    if not await claim_fence(rows, fence, owner):
+        return StartedTurn(claimed=False)
+    row = await run_for_one(rows, _START, prompt_id=turn.prompt_id, message_id=message_id)
+    if row is None:
+        return StartedTurn(claimed=True, removed=True)
+    await announce(rows, "session", session.session_id, session.project_id)
+    kept = HarnessMessageId(row[0]) if row[0] else None
+    return StartedTurn(claimed=True, message_id=kept)
+
+
+async def finish_turn(rows: Rows, session: SessionFacts, turn: TurnFacts) -> None:
+    """Say that a turn is over, and its sandbox at rest from now on."""
+    await note_use(rows, session.harness_id)  # first: the harness is locked before its sessions
+    await run(rows, _FINISH, prompt_id=turn.prompt_id)
+    await announce(rows, "session", session.session_id, session.project_id)
 
 
 class TurnRows:
@@ -135,42 +162,6 @@ class TurnRows:
         )
         await self._announce()
 
-    async def start_turn(
-        self, turn: TurnFacts, fence: Fence, owner: str, message_id: HarnessMessageId | None
-    ) -> StartedTurn:
-        """Take a turn over for one attempt, and fix the id that its prompt is posted under.
-
-        Returns:
-            Whether the attempt has the turn, and the message id: that of the first attempt that
-            had one to give, on every later one.
-        """
-        if not await claim_fence(self._session, fence, owner):
-            return StartedTurn(claimed=False)
-        row = (
-            await self._session.execute(
-                update(PromptRow)
-                .where(PromptRow.id == turn.prompt_id, PromptRow.status != PromptStatus.DONE)
-                .values(
-                    status=PromptStatus.RUNNING,
-                    harness_message_id=func.coalesce(PromptRow.harness_message_id, message_id),
-                )
-                .returning(PromptRow.harness_message_id)
-            )
-        ).first()
-        if row is None:
-            return StartedTurn(claimed=True, removed=True)
-        await self._announce()
-        kept = HarnessMessageId(row[0]) if row[0] else None
-        return StartedTurn(claimed=True, message_id=kept)
-
-    async def finish_turn(self, turn: TurnFacts) -> None:
-        """Say that a turn is over, and its sandbox at rest from now on."""
-        await note_use(self._session, self._facts.harness_id)
-        await self._session.execute(
-            update(PromptRow).where(PromptRow.id == turn.prompt_id).values(status=PromptStatus.DONE)
-        )
-        await self._announce()
-
     async def append(self, turn_no: int, event: NewEvent) -> int | None:
         """Append an event of the platform's own to the session's log."""
         return await append_in_transaction(self._session, self._facts.session_id, turn_no, event)
@@ -203,6 +194,26 @@ class TurnRows:
 
     async def _announce(self) -> None:
         await announce(self._session, "session", self._facts.session_id, self._facts.project_id)
+
+
+_PROMPT, _SESSION, _HARNESS = PromptRow.__table__, SessionRow.__table__, HarnessRow.__table__
+_FIND_TURN = Statement(select(_PROMPT).where(PromptRow.id == bindparam("prompt_id", type_=Uuid)))
+_FIND_TO_RUN = Statement(
+    select(_PROMPT, _SESSION, _HARNESS)
+    .join(SessionRow, SessionRow.id == PromptRow.session_id)
+    .join(HarnessRow, HarnessRow.id == SessionRow.harness_id)
+    .where(PromptRow.id == bindparam("prompt_id", type_=Uuid))
+)
+_START = Statement(
+    text(
+        """
+        UPDATE prompt SET status = 'running',
+            harness_message_id = coalesce(harness_message_id, CAST(:message_id AS text))
+        WHERE id = :prompt_id AND status <> 'done' RETURNING harness_message_id
+        """
+    )
+)
+_FINISH = Statement(text("UPDATE prompt SET status = 'done' WHERE id = :prompt_id"))
 
 
 async def store_answer(
@@ -241,12 +252,18 @@ def idle_event(turn_no: int, outcome: str, *, stopped_by: str | None = None) -> 
     return NewEvent(EventType.SESSION_IDLE, data, f"idle:{turn_no}")
 
 
+def _read_row(row: Sequence[Any], *tables: FromClause) -> list[Any]:
+    """Give the values that stand one table's after the other's the names of their columns."""
+    values = iter(row)
+    return [SimpleNamespace(zip(table.columns.keys(), values, strict=False)) for table in tables]
+
+
 def _session(row: SessionRow, harness: HarnessRow) -> SessionFacts:
     return SessionFacts(
         session_id=SessionId(row.id),
         harness_id=HarnessId(row.harness_id),
         project_id=ProjectId(harness.project_id),
-        status=row.status,
+        status=SessionStatus(row.status),
         title=row.title,
         theme=row.theme,
         harness_session_id=(
@@ -262,7 +279,7 @@ def _turn(row: PromptRow) -> TurnFacts:
         session_id=SessionId(row.session_id),
         turn_no=row.turn_no,
         body=row.body,
-        status=row.status,
+        status=PromptStatus(row.status),
         harness_message_id=(
             HarnessMessageId(row.harness_message_id) if row.harness_message_id else None
         ),

@@ -5,12 +5,26 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Uuid,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cattery.db.engine import Database
 from cattery.db.feed import announce
 from cattery.db.projects import tombstone_projects_of
+from cattery.db.statements import Statement
 from cattery.db.tables import AuthSessionRow, UserRow
 from cattery.errors import BadRequestError, ConflictError, ForbiddenError, NotFoundError
 from cattery.ids import AuthSessionId, DeletionId, UserId, new_id
@@ -68,16 +82,12 @@ _RECORD = (
 
 
 async def find_signed_in_user(
-    session: AsyncSession, user_id: UserId, auth_session_id: AuthSessionId
+    database: Database, user_id: UserId, auth_session_id: AuthSessionId
 ) -> SignedInUser | None:
     """Look up a sign-in that is not over, with its user."""
-    row = (
-        await session.execute(
-            select(UserRow.id, UserRow.username, UserRow.is_admin)
-            .join(AuthSessionRow, AuthSessionRow.user_id == UserRow.id)
-            .where(is_sign_in(user_id, auth_session_id))
-        )
-    ).one_or_none()
+    row = await database.fetch_one(
+        _FIND_SIGNED_IN, user_id=user_id, auth_session_id=auth_session_id
+    )
     return SignedInUser(UserId(row[0]), row[1], row[2]) if row else None
 
 
@@ -92,6 +102,13 @@ def is_sign_in(
         UserRow.id == user_id,
         _ALIVE,
     )
+
+
+_FIND_SIGNED_IN = Statement(
+    select(UserRow.id, UserRow.username, UserRow.is_admin)
+    .join(AuthSessionRow, AuthSessionRow.user_id == UserRow.id)
+    .where(is_sign_in(bindparam("user_id", type_=Uuid), bindparam("auth_session_id", type_=Uuid)))
+)
 
 
 async def find_credentials(session: AsyncSession, username: str) -> Credentials | None:

@@ -7,7 +7,8 @@ case, no watcher can hold up another, and memory is bounded by the rings. Nothin
 reading and live, because a watcher is registered before it reads.
 
 A missed NOTIFY costs time, never data: the heads of all watched sessions are looked up every
-`HEAD_POLL` and after each reconnect.
+`HEAD_POLL` and after each reconnect. What such a look finds is read only if its notice has not come
+by the next look: at high load notices wait their turn, and reading in their place would add to it.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from cattery.db.engine import KEEP_ALIVE
@@ -37,7 +39,10 @@ RING_FRAMES = 512
 RING_BYTES = 512 * 1024
 PAGE_BYTES = 1024 * 1024
 """Of the events that one watcher is handed at once, read from the database."""
-HEAD_POLL = 2.0
+HEAD_POLL = 1.0
+TICK = 0.25
+"""Seconds between looks at which watchers have waited for long enough: one timer for all of them
+costs less than one for each event that each of them waits for."""
 READ_CONNECTIONS = 4
 FEED_QUEUE = 1_000
 STREAM_RESET = "stream.reset"
@@ -73,6 +78,8 @@ class _Channel:
     """The recent frames of one watched session. The ring is always contiguous."""
 
     head: int = 0
+    found: int = 0
+    """The head that the last look at the database found."""
     ring: deque[Frame] = field(default_factory=deque)
     ring_bytes: int = 0
     watchers: set["Subscription"] = field(default_factory=set)
@@ -116,6 +123,7 @@ class Subscription:
         self._snapshot_of: int | None = None
         """The floor of the folded log that is being read from its beginning."""
         self._wake = asyncio.Event()
+        self._deadline: float | None = None
 
     async def next_frames(self, *, wait: float | None = None) -> list[Frame]:
         """Return what follows the cursor, in order and without a gap; never more than a page.
@@ -124,11 +132,14 @@ class Subscription:
         the log follows from its beginning, with gaps up to the floor that the frame names.
 
         Args:
-            wait: seconds to wait for something new; 0 only looks. `None` waits for ever.
+            wait: seconds to wait for something new, and up to `TICK` more; 0 only looks. `None`
+                waits for ever.
 
         Returns:
             The frames; empty when the time was up first. With `wait=0` empty means caught up.
         """
+        clock = asyncio.get_running_loop().time
+        self._deadline = None if wait is None else clock() + wait
         while True:
             self._wake.clear()
             frames = self._channel.after(self.cursor) if self.cursor >= self._floor else None
@@ -138,13 +149,9 @@ class Subscription:
                 page = frames[:PAGE]
                 self.cursor = page[-1].seq
                 return page
-            if wait == 0 or self._hub.closing:
+            if self._hub.closing or (self._deadline is not None and clock() >= self._deadline):
                 return []
-            try:
-                async with asyncio.timeout(wait):
-                    await self._wake.wait()
-            except TimeoutError:
-                return []
+            await self._wake.wait()
 
     def begin_above(self, floor: int) -> None:
         """Take note of the floor that the log has when the watcher comes."""
@@ -176,6 +183,11 @@ class Subscription:
         """Make a waiting `next_frames` look again."""
         self._wake.set()
 
+    def wake_if_due(self, now: float) -> None:
+        """Wake a `next_frames` that has waited for long enough."""
+        if self._deadline is not None and now >= self._deadline:
+            self._wake.set()
+
 
 class StreamHub:
     """The live side of the event log in one process."""
@@ -196,6 +208,7 @@ class StreamHub:
             max_size=READ_CONNECTIONS,
             open=False,
             kwargs={"autocommit": True, **KEEP_ALIVE},
+            configure=_read_json_quickly,
             check=AsyncConnectionPool.check_connection,
         )
 
@@ -205,6 +218,7 @@ class StreamHub:
         self._tasks = [
             asyncio.create_task(self._listen_for_ever(), name="hub-listen"),
             asyncio.create_task(self._poll_heads_for_ever(), name="hub-poll"),
+            asyncio.create_task(self._tick_for_ever(), name="hub-tick"),
         ]
 
     def end_streams(self) -> None:
@@ -292,15 +306,29 @@ class StreamHub:
         while True:
             await asyncio.sleep(HEAD_POLL)
             with suppress(psycopg.Error, OSError):
-                await self._refresh_heads()
+                await self._refresh_heads(patient=True)
 
-    async def _refresh_heads(self) -> None:
+    async def _tick_for_ever(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(TICK)
+            now = clock()
+            for channel in self._channels.values():
+                for watcher in channel.watchers:
+                    watcher.wake_if_due(now)
+
+    async def _refresh_heads(self, *, patient: bool = False) -> None:
+        """Look up the heads; `patient` gives the notices of what is new until the next look."""
         if not self._channels:
             return
         for session_id, head in (await self._read_heads(list(self._channels))).items():
             channel = self._channels.get(session_id)
-            if channel is not None and head.last_seq > channel.head:
-                channel.head = head.last_seq
+            if channel is None:
+                continue
+            missed = channel.found if patient else head.last_seq
+            channel.found = head.last_seq
+            if missed > channel.head:
+                channel.head = missed
                 channel.wake()
 
     def _hear(self, channel_name: str, payload: str) -> None:
@@ -335,3 +363,7 @@ class StreamHub:
                     queue.get_nowait()
                 queue.put_nowait(FeedItem.lost())
             queue.put_nowait(item)
+
+
+async def _read_json_quickly(connection: AsyncConnection[TupleRow]) -> None:
+    set_json_loads(orjson.loads, connection)

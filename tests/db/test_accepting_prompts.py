@@ -33,8 +33,8 @@ async def prompt(
     key: str | None,
     text: str = "Hi",
 ) -> AcceptedPrompt:
-    async with database.write() as session:
-        return await accept_prompt(session, ids[2], PromptAuthor(ids[0], "ada"), text, key)
+    async with database.quick() as rows:
+        return await accept_prompt(rows, ids[2], PromptAuthor(ids[0], "ada"), text, key)
 
 
 async def test_fifty_times_the_same_key_at_once_is_one_turn(

@@ -55,12 +55,11 @@ async def test_a_reset_password_works_and_ends_every_sign_in(
     token = await mint_token(database_url, SECRET, " Ada ", lifetime=timedelta(minutes=5))
     claims = TokenSigner(SECRET, timedelta(minutes=5)).read(token)
     assert claims is not None
-    async with database.read() as session:
-        assert await users.find_signed_in_user(session, claims.user_id, claims.auth_session_id)
+    assert await users.find_signed_in_user(database, claims.user_id, claims.auth_session_id)
     password = await reset_password(database_url, "ADA")
     async with database.read() as session:
         known = await users.find_credentials(session, "ada")
-        over = await users.find_signed_in_user(session, claims.user_id, claims.auth_session_id)
+    over = await users.find_signed_in_user(database, claims.user_id, claims.auth_session_id)
     assert known is not None
     assert await Passwords().verify(password, known.password_hash)
     assert over is None

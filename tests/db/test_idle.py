@@ -63,7 +63,7 @@ async def ids(database: Database) -> Ids:
 
 
 async def accept(database: Database, ids: Ids) -> None:
-    async with database.write() as rows:
+    async with database.quick() as rows:
         author = PromptAuthor(ids.user, "ada")
         await prompts.accept_prompt(rows, ids.session, author, "Hi", None)
 
@@ -82,7 +82,7 @@ async def kinds(database: Database, ids: Ids) -> list[str]:
 async def test_a_prompt_that_is_being_accepted_is_waited_for_and_keeps_it_awake(
     database: Database, ids: Ids
 ) -> None:
-    async with database.write() as rows:
+    async with database.quick() as rows:
         author = PromptAuthor(ids.user, "ada")
         await prompts.accept_prompt(rows, ids.session, author, "Hi", None)
         claiming = asyncio.create_task(claim(database, ids))

@@ -87,7 +87,7 @@ class Platform:
         """Accept a prompt and tell no workflow, as an API does that dies in between."""
         plant(text)
         author = prompts.PromptAuthor(user, "ada")
-        async with self.database.write() as rows:
+        async with self.database.quick() as rows:
             return (await prompts.accept_prompt(rows, session, author, text, None)).prompt_id
 
     async def prompt(self, session: SessionId, user: UserId, text: str) -> PromptId:

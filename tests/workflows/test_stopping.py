@@ -100,8 +100,7 @@ async def test_a_turn_that_is_stopped_while_no_worker_runs_never_reaches_the_age
     prompt = await platform.prompt(session, user, "deltas=5")
     patient = TemporalLifecycles(platform.client, platform.database, patience=0.5)
     await patient.abort_turn(session, "ada")
-    async with platform.database.read() as rows:
-        turn = await find_turn(rows, prompt)
+    turn = await find_turn(platform.database, prompt)
     assert turn
     assert (turn.status, turn.stop_requested_by) == (PromptStatus.QUEUED, "ada")
     async with worker_on(platform):

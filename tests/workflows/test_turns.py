@@ -159,9 +159,9 @@ async def test_the_turn_of_a_member_who_is_removed_goes_on_and_none_follows(
     events = await platform.wait_for_idles(session, 1)
     assert events[-1].data == {"outcome": "completed"}
     assert text_of(events) == said(60)
-    async with platform.database.read() as rows:
-        assert await access.find_session(rows, session, bob) is None, "what the API asks first"
-        assert await access.find_session(rows, session, owner) is not None
+    database = platform.database
+    assert await access.find_session(database, session, bob) is None, "what the API asks first"
+    assert await access.find_session(database, session, owner) is not None
     await platform.prompt(session, owner, "deltas=3 size=1")
     await platform.wait_for_idles(session, 2)
 
