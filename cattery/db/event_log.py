@@ -31,6 +31,17 @@ INLINE_LIMIT = 7_600
 PAGE = 500
 
 
+class StoredEvent(NamedTuple):
+    """One event as a page of the log gives it: its data is JSON text, which nobody need parse."""
+
+    seq: int
+    turn_no: int
+    type: str
+    data: str
+    is_preview: bool
+    """Whether the data is only the beginning of what `read_whole` gives."""
+
+
 class Head(NamedTuple):
     """The last number of a log, and the number up to which it was folded."""
 
@@ -223,7 +234,7 @@ async def _notify(session: AsyncSession, session_id: SessionId, event: LoggedEve
 
 async def read_page(
     connection: AsyncConnection[TupleRow], session_id: SessionId, after: int, limit: int = PAGE
-) -> tuple[int, list[LoggedEvent]]:
+) -> tuple[int, list[StoredEvent]]:
     """Read the floor and the next events after a number, at most `limit`, as of one moment.
 
     The events up to the floor were folded: they are whole parts, with gaps between their numbers.
@@ -231,7 +242,7 @@ async def read_page(
     cursor = await connection.execute(
         """
         SELECT (SELECT floor_seq FROM session_stream WHERE session_id = %(session_id)s),
-            seq, turn_no, type, data
+            seq, turn_no, type, data::text, data ? 'large'
         FROM session_event
         WHERE session_id = %(session_id)s AND seq > %(after)s ORDER BY seq LIMIT %(limit)s
         """,
@@ -239,7 +250,7 @@ async def read_page(
         prepare=True,
     )
     rows = await cursor.fetchall()
-    return (rows[0][0] or 0) if rows else 0, [LoggedEvent(*row[1:]) for row in rows]
+    return (rows[0][0] or 0) if rows else 0, [StoredEvent(*row[1:]) for row in rows]
 
 
 async def read_heads(

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Self
 from uuid import UUID
 
 import orjson
@@ -52,25 +53,36 @@ STREAM_RESET = "stream.reset"
 class Frame:
     """One event as it is sent: encoded once, whoever watches."""
 
-    __slots__ = ("contract", "full", "is_preview", "seq", "turn_no", "type")
+    __slots__ = ("_data", "full", "is_preview", "seq", "turn_no", "type")
 
-    def __init__(self, event: LoggedEvent) -> None:
-        self.seq = event.seq
-        self.turn_no = event.turn_no
-        self.type = event.type
-        self.is_preview = "large" in event.data
+    def __init__(
+        self, seq: int, turn_no: int, kind: str, data: bytes, *, is_preview: bool = False
+    ) -> None:
+        self.seq = seq
+        self.turn_no = turn_no
+        self.type = kind
+        self.is_preview = is_preview
         """Whether the event is only the beginning of what `read_whole` gives."""
-        data = orjson.dumps(event.data)
-        kind = event.type.encode()
-        self.contract = b'{"type":"%b","data":%b}' % (kind, data)
-        """The contract's PlatformEvent as JSON."""
+        self._data = data
         self.full = b'{"seq":%d,"turn_no":%d,"type":"%b","data":%b}' % (
-            event.seq,
-            event.turn_no,
-            kind,
+            seq,
+            turn_no,
+            kind.encode(),
             data,
         )
         """The event with its number and turn as JSON."""
+
+    @classmethod
+    def of(cls, event: LoggedEvent) -> Self:
+        """Encode an event."""
+        data = orjson.dumps(event.data)
+        is_preview = "large" in event.data
+        return cls(event.seq, event.turn_no, event.type, data, is_preview=is_preview)
+
+    @property
+    def contract(self) -> bytes:
+        """The contract's PlatformEvent as JSON."""
+        return b'{"type":"%b","data":%b}' % (self.type.encode(), self._data)
 
 
 @dataclass(slots=True, eq=False)
@@ -161,7 +173,7 @@ class Subscription:
         floor, frames = await self._hub.read_frames(self.session_id, self.cursor, self._limit)
         if self.cursor < floor and floor != self._snapshot_of:
             self._floor = self._snapshot_of = floor
-            return [Frame(LoggedEvent(0, 0, STREAM_RESET, {"floorSeq": floor}))]
+            return [Frame(0, 0, STREAM_RESET, b'{"floorSeq":%d}' % floor)]
         return self._fit(frames)
 
     def _fit(self, frames: list[Frame]) -> list[Frame]:
@@ -270,13 +282,16 @@ class StreamHub:
         """Read the floor and a page of a session's log from the database."""
         async with self._pool.connection() as connection:
             floor, events = await read_page(connection, session_id, after, limit)
-            return floor, [Frame(event) for event in events]
+            return floor, [
+                Frame(seq, turn_no, kind, data.encode(), is_preview=is_preview)
+                for seq, turn_no, kind, data, is_preview in events
+            ]
 
     async def read_whole(self, session_id: SessionId, seq: int) -> Frame | None:
         """Read one event whole; `None` where the log has none of that number."""
         async with self._pool.connection() as connection:
             event = await read_whole(connection, session_id, seq)
-            return None if event is None else Frame(event)
+            return None if event is None else Frame.of(event)
 
     async def _read_heads(self, session_ids: list[UUID]) -> dict[UUID, Head]:
         async with self._pool.connection() as connection:
@@ -350,7 +365,9 @@ class StreamHub:
         if channel is None:
             return
         for seq, turn_no, kind, data in inline[0] if inline else []:
-            channel.push(Frame(LoggedEvent(seq, turn_no, kind, data)))
+            is_preview = "large" in data
+            frame = Frame(seq, turn_no, kind, orjson.dumps(data), is_preview=is_preview)
+            channel.push(frame)
         channel.head = max(channel.head, last_seq)
         channel.wake()
 

@@ -13,6 +13,7 @@ from cattery.db.event_log import (
     EVENTS_CHANNEL,
     INLINE_LIMIT,
     BatchRow,
+    StoredEvent,
     append_batch,
     append_in_transaction,
     read_event_by_key,
@@ -73,7 +74,8 @@ async def test_data_comes_back_as_it_was_given(
     await append_batch(connection, 1, rows_of(fence, [event]))
     logged = LoggedEvent(1, 1, "tool.done", event.data)
     assert await read_events(database, fence.session_id) == [logged]
-    assert await read_page(connection, fence.session_id, 0) == (0, [logged])
+    floor, page = await read_page(connection, fence.session_id, 0)
+    assert (floor, [_parsed(each) for each in page]) == (0, [logged])
     assert await read_event_by_key(database, fence.session_id, "tool:t") == logged
     assert await read_event_by_key(database, fence.session_id, "tool:u") is None
 
@@ -289,8 +291,14 @@ async def test_pages_follow_each_other_and_turns_are_read_apart(
         (await read_page(connection, fence.session_id, after, 10))[1] for after in (0, 10, 20, 26)
     ]
     assert [len(page) for page in pages] == [10, 10, 6, 0]
-    assert [e for page in pages for e in page] == await whole_log(database, fence.session_id)
+    assert [_parsed(e) for page in pages for e in page] == await whole_log(
+        database, fence.session_id
+    )
     assert len(await read_events(database, fence.session_id, turn_no=1)) == 25
     assert [e.seq for e in await read_events(database, fence.session_id, turn_no=2)] == [26]
     assert [e.seq for e in await read_events(database, fence.session_id, after=24)] == [25, 26]
     assert await read_head(database, fence.session_id) == 26
+
+
+def _parsed(event: StoredEvent) -> LoggedEvent:
+    return LoggedEvent(event.seq, event.turn_no, event.type, orjson.loads(event.data))

@@ -180,6 +180,7 @@ async def test_a_watcher_whose_pages_are_folded_while_it_reads_begins_again(
     session_id = await open_session(database)
     turns = [await run_turn(database, session_id, n, 30) for n in (1, 2, 3)]
     whole = fold_history(await read_events(database, session_id))
+    await _hear_everything(database, hub)  # late notices would be given instead of pages
     read_frames = hub.read_frames
 
     async def small_pages(session: SessionId, after: int, limit: int) -> tuple[int, list[Frame]]:
@@ -202,6 +203,16 @@ async def test_a_watcher_whose_pages_are_folded_while_it_reads_begins_again(
     events = [_event(frame) for _, frame in sorted(got.items())]
     assert fold_history(events) == whole
     assert [e.seq for e in events] == [e.seq for e in await read_events(database, session_id)]
+
+
+async def _hear_everything(database: Database, hub: StreamHub) -> None:
+    """Wait until the hub has heard of all that was committed: notices come in their order."""
+    session_id = await open_session(database)
+    async with hub.subscribe(session_id, 0) as subscription:
+        await run_turn(database, session_id, 1, 1)
+        await take(subscription, 1)
+        while session_id in hub._channels and not hub._channels[session_id].ring:
+            await asyncio.sleep(0.02)
 
 
 def _event(frame: Frame) -> LoggedEvent:

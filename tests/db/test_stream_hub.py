@@ -88,7 +88,7 @@ async def follow(hub: StreamHub, session_id: SessionId, after: int, last: int) -
 
 
 def test_a_frame_is_the_events_json_with_and_without_its_number() -> None:
-    frame = Frame(LoggedEvent(7, 2, "message.delta", {"partId": "p", "text": 'ü"\n'}))
+    frame = Frame.of(LoggedEvent(7, 2, "message.delta", {"partId": "p", "text": 'ü"\n'}))
     contract = {"type": "message.delta", "data": {"partId": "p", "text": 'ü"\n'}}
     assert orjson.loads(frame.contract) == contract
     assert orjson.loads(frame.full) == {"seq": 7, "turn_no": 2, **contract}
@@ -312,7 +312,7 @@ async def test_sessions_are_told_apart(database: Database, hub: StreamHub) -> No
     async with hub.subscribe(one.session_id, 0) as mine, hub.subscribe(other.session_id, 0) as its:
         await write(database, one, [word(1)])
         await write(database, other, [word(2), word(3)])
-        assert [f.full for f in await take(mine, 1)] == [Frame(_logged(1, 1)).full]
+        assert [f.full for f in await take(mine, 1)] == [Frame.of(_logged(1, 1)).full]
         assert numbers(await take(its, 2)) == [1, 2]
 
 
