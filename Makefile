@@ -76,6 +76,7 @@ compose-down: ## Stop and remove the containers; data stays on its volumes
 
 .PHONY: test test-unit test-web test-e2e test-faults
 .PHONY: test-compose test-cluster test-cluster-faults test-cluster-harnesses harness-bench lint fmt bench bench-terminals bench-starts bench-cluster
+.PHONY: bench-teardown bench-prompts bench-history bench-files
 test: install-dev web ## Run all tests (T=path narrows them to some of the Python tests)
 	@$(INSTALL) browsers
 ifeq ($(strip $(T)),)
@@ -130,6 +131,15 @@ fmt: install-dev ## Format the Python code and fix what can be fixed
 
 bench-teardown: install-dev ## Measure the teardown of a large project (ARGS="--sessions 10000")
 	@exec $(BIN)/python -m tests.bench.teardown $(ARGS)
+
+bench-prompts: install-dev ## Measure how fast prompts are accepted and reach the harness (ARGS=)
+	@exec $(BIN)/python -m tests.bench.prompts $(ARGS)
+
+bench-history: install-dev ## Measure history and lists over 10 million events (ARGS="--events 1000000")
+	@exec $(BIN)/python -m tests.bench.history $(ARGS)
+
+bench-files: install-dev ## Measure a 1 GiB file up and down, and what memory it takes (ARGS=)
+	@exec $(BIN)/python -m tests.bench.files $(ARGS)
 
 bench: install-dev ## Measure the event path beside a null relay
 	@exec $(BIN)/python -m tests.bench
