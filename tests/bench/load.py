@@ -1,53 +1,29 @@
-"""The load: watchers that read streams, and prompts that make the harness talk.
+"""The load: prompts that make the harness talk, and whoever watches what it says.
 
-Times are the machine's monotonic clock: the harness writes it into each piece of text as it sends
-it (`@<ns> `), and the watcher reads the same clock when it has the piece. The harness sends by the
-clock, whatever the platform does, so a slow platform is measured, not waited for.
+The load is open: the harness sends by the clock, whatever the platform does, so a slow platform is
+measured, not waited for. Turns begin one after the other during a warm-up; what is sent after it is
+measured, for everybody at the same time.
 """
 
 import asyncio
-import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import cycle
 
 import aiohttp
 
 from tests.bench.rig import Rig
+from tests.bench.watchers import Watched, Watcher
 
-_STAMP = re.compile(rb"@(\d{12,}) ")
-_PIECE = re.compile(rb'"type":"message(?:\.part)?\.delta"')
 OPENCODE_USER = "opencode"
-
-
-@dataclass
-class Watched:
-    """What one watcher saw: for each piece when it was sent and how long it took, in seconds."""
-
-    stamps: list[int] = field(default_factory=list)
-    delays: list[float] = field(default_factory=list)
-
-    def take(self, frames: bytes) -> None:
-        """Take whole frames. Only pieces count, not the summaries that harnesses send of them."""
-        now = time.monotonic_ns()
-        for frame in frames.split(b"\n\n"):
-            if _PIECE.search(frame):
-                for match in _STAMP.finditer(frame):
-                    sent = int(match.group(1))
-                    self.stamps.append(sent)
-                    self.delays.append((now - sent) / 1e9)
-
-    def steady(self, warm_up: float) -> list[float]:
-        """Return the delays of the pieces that were sent after the first seconds."""
-        since = (self.stamps[0] if self.stamps else 0) + warm_up * 1e9
-        return [d for s, d in zip(self.stamps, self.delays, strict=True) if s >= since]
-
-    def check(self, expected: int) -> tuple[int, int]:
-        """Return how many pieces are missing, and how many came twice or out of order."""
-        disorder = sum(b <= a for a, b in zip(self.stamps, self.stamps[1:], strict=False))
-        return expected - len(set(self.stamps)), disorder
+BEGIN_SECONDS = 0.15
+"""Between the beginnings of two turns: a beginning costs as much as hundreds of events."""
+MIN_WARM_UP = 5.0
+PATIENCE = 20.0
+"""Seconds after the last piece was sent in which it has to come; later is lost."""
 
 
 @dataclass(frozen=True)
@@ -55,24 +31,42 @@ class Target:
     """One way to a session's events: through the platform, or through the null relay."""
 
     name: str
-    watch_url: Callable[[str], Awaitable[str]]
-    prompt: Callable[[str, str], Awaitable[None]]
+    watch: Callable[[str], Awaitable[Watcher]]
+    prompt: Callable[[str, str], Coroutine[None, None, None]]
     open_session: Callable[[], Awaitable[str]]
-    http: aiohttp.ClientSession
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a load was: who saw what, and when it was measured (monotonic nanoseconds)."""
+
+    watched: list[Watched]
+    expected: int
+    """Pieces that each watcher should have seen."""
+    begin: int
+    end: int
+
+    def delays(self) -> list[float]:
+        """Return all delays of the measured time in milliseconds, sorted."""
+        return sorted(d for each in self.watched for d in each.delays(self.begin, self.end))
 
 
 def platform_target(rig: Rig) -> Target:
     """Go through the platform: prompts to the API, events from its stream."""
+    headers = {"Authorization": f"Bearer {rig.token}"}
 
     async def prompt(session: str, text: str) -> None:
         key = {"Idempotency-Key": str(uuid.uuid4())}
         await rig.post(f"/sessions/{session}/prompts", {"text": text}, **key)
 
-    async def watch_url(session: str) -> str:
-        head = (await rig.get(f"/sessions/{session}"))["last_seq"]
-        return f"{rig.base_url}/api/v1/sessions/{session}/events?after={head}"
+    urls = cycle(rig.urls)
 
-    return Target("cattery", watch_url, prompt, rig.open_session, rig.http)
+    async def watch(session: str) -> Watcher:
+        head = (await rig.get(f"/sessions/{session}"))["last_seq"]
+        url = f"{next(urls)}/api/v1/sessions/{session}/events?after={head}"
+        return await Watcher.open(url, headers)
+
+    return Target("cattery", watch, prompt, rig.open_session)
 
 
 def relay_target(rig: Rig, relay_url: str, http: aiohttp.ClientSession) -> Target:
@@ -90,70 +84,86 @@ def relay_target(rig: Rig, relay_url: str, http: aiohttp.ClientSession) -> Targe
         async with http.post(url, json=body, auth=auth) as answer:
             assert answer.status == 204, await answer.text()
 
-    async def watch_url(session: str) -> str:
-        return f"{relay_url}/events/{session}"
+    async def watch(session: str) -> Watcher:
+        return await Watcher.open(f"{relay_url}/events/{session}", {})
 
-    return Target("null relay", watch_url, prompt, open_session, http)
+    return Target("null relay", watch, prompt, open_session)
 
 
 @asynccontextmanager
-async def watching(target: Target, session: str) -> AsyncIterator[Watched]:
-    """Watch a session while the body runs; entering returns once the stream is open."""
-    watched = Watched()
-    answer = await target.http.get(await target.watch_url(session))
-    assert answer.status == 200, await answer.text()
-
-    async def read() -> None:
-        rest = b""
-        async for chunk in answer.content.iter_any():
-            head, separator, rest = (rest + chunk).rpartition(b"\n\n")
-            watched.take(head + separator)
-
-    reader = asyncio.create_task(read())
+async def watching(target: Target, sessions: Sequence[str]) -> AsyncIterator[list[Watcher]]:
+    """Watch sessions, a watcher each time that one is named; all are open when the body runs."""
+    watchers: list[Watcher] = []
     try:
-        yield watched
+        for begin in range(0, len(sessions), 20):
+            wave = sessions[begin : begin + 20]
+            watchers += await asyncio.gather(*(target.watch(session) for session in wave))
+        yield watchers
     finally:
-        reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)
-        answer.close()
+        for watcher in watchers:
+            watcher.close()
 
 
 async def stream_load(
-    target: Target, sessions: Sequence[str], *, rate: int, seconds: int
-) -> list[Watched]:
-    """Have every session talk at a rate, one watcher each; return what they saw."""
-    count = rate * seconds
-    async with AsyncWatchers(target, sessions) as watchers:
-        text = f"stamp deltas={count} rate={rate} size=48"
-        await asyncio.gather(*(target.prompt(session, text) for session in sessions))
-        deadline = time.monotonic() + seconds + 20
-        while time.monotonic() < deadline and any(len(w.stamps) < count for w in watchers):
+    target: Target,
+    sessions: Sequence[str],
+    *,
+    watchers: int,
+    rate: int,
+    seconds: int,
+    at_begin: Callable[[], None],
+    at_end: Callable[[], None],
+) -> Load:
+    """Have every session talk at a rate; return what the watchers saw.
+
+    Args:
+        target: which way.
+        sessions: one turn each.
+        watchers: at least one a session; more are spread over them.
+        rate: pieces a second and session.
+        seconds: how long is measured, after the warm-up.
+        at_begin: called when the measured time begins, for what else is measured.
+        at_end: called when it ends.
+    """
+    warm_up = max(MIN_WARM_UP, len(sessions) * BEGIN_SECONDS)
+    count = int(rate * (warm_up + seconds))
+    text = f"stamp deltas={count} rate={rate} size=48"
+    watched = [sessions[number % len(sessions)] for number in range(watchers)]
+    async with watching(target, watched) as open_watchers:
+        seen = [watcher.seen for watcher in open_watchers]
+        started = time.monotonic()
+        prompts = asyncio.create_task(_prompt_all(target, sessions, text, started))
+        await asyncio.sleep(max(0.0, started + warm_up - time.monotonic()))
+        begin = time.monotonic_ns()
+        at_begin()
+        await asyncio.sleep(seconds)
+        at_end()
+        end = time.monotonic_ns()
+        await prompts
+        deadline = started + 2 * warm_up + seconds + PATIENCE
+        while time.monotonic() < deadline and any(len(w.stamps) < count for w in seen):
             await asyncio.sleep(0.1)
-        return watchers
+    return Load(seen, count, begin, end)
 
 
-class AsyncWatchers:
-    """A watcher a session, all open before anything is said."""
-
-    def __init__(self, target: Target, sessions: Sequence[str]) -> None:
-        self._open = [watching(target, session) for session in sessions]
-
-    async def __aenter__(self) -> list[Watched]:
-        return list(await asyncio.gather(*(w.__aenter__() for w in self._open)))
-
-    async def __aexit__(self, *error: object) -> None:
-        await asyncio.gather(*(w.__aexit__(None, None, None) for w in self._open))
+async def _prompt_all(target: Target, sessions: Sequence[str], text: str, started: float) -> None:
+    """Begin the turns at their times, whether or not those before have been accepted."""
+    tasks: list[asyncio.Task[None]] = []
+    for number, session in enumerate(sessions):
+        await asyncio.sleep(max(0.0, started + number * BEGIN_SECONDS - time.monotonic()))
+        tasks.append(asyncio.create_task(target.prompt(session, text), name="prompt"))
+    await asyncio.gather(*tasks)
 
 
 async def first_event_times(target: Target, session: str, rounds: int) -> list[float]:
     """Measure, one prompt after the other, from the prompt to the first piece of its answer."""
     times = []
     for _ in range(rounds):
-        async with watching(target, session) as watched:
-            asked = time.monotonic()
+        async with watching(target, [session]) as (watcher,):
+            asked = time.monotonic_ns()
             await target.prompt(session, "stamp deltas=1")
-            while not watched.stamps:
+            while not watcher.seen.stamps:
                 await asyncio.sleep(0.0005)
-            times.append(watched.stamps[-1] / 1e9 + watched.delays[-1] - asked)
+            times.append((watcher.seen.arrivals[0] - asked) / 1e6)
         await asyncio.sleep(0.25)  # people do not prompt before the last turn has ended
     return times

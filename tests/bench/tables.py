@@ -22,3 +22,8 @@ def quantile(values: Sequence[float], share: float) -> float:
     """Return the value below which a share of the values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def judge(value: float, target: float) -> str:
+    """Say beside a figure whether it is within its target."""
+    return f"({'met' if value <= target else 'MISSED'}: {target:g})"

@@ -6,6 +6,8 @@ from cattery.db import access, projects, prompts, sessions
 from cattery.events.history import fold_history
 from cattery.events.model import EventType
 from cattery.temporal import naming
+from tests.conformance import eventually
+from tests.statement_counts import counted_statements
 from tests.workflows.parts import (
     Platform,
     of_type,
@@ -193,3 +195,21 @@ async def test_a_session_whose_workflow_ended_is_revived_by_the_next_prompt(
 
     assert text_of(events) == said(3)
     assert len(platform.posted_prompts(harness)) == 2
+
+
+async def test_a_turn_is_few_statements_besides_its_events(platform: Platform) -> None:
+    user, _, session = await open_session(platform)
+    await platform.prompt(session, user, "deltas=1")
+    await platform.wait_for_idles(session, 1)
+    with counted_statements() as counts:
+        await platform.prompt(session, user, "deltas=1")
+        await platform.wait_for_idles(session, 2)
+        await eventually(lambda: counts[_FINISH] == 1)
+        await asyncio.sleep(0.2)  # for what follows it
+    print(counts)
+    ours = {text: n for text, n in counts.items() if not text.startswith(_ASKED_BY_TEST)}
+    assert 10 <= sum(ours.values()) <= 20, counts
+
+
+_FINISH = "UPDATE prompt SET status = 'done'"
+_ASKED_BY_TEST = ("SELECT e.seq,", ";")
