@@ -28,6 +28,7 @@ from cattery.events.hub import StreamHub
 from cattery.harnesses.registry import HarnessRegistry, load_registry
 from cattery.heap import freeze_loaded
 from cattery.logs import configure_logging
+from cattery.open_files import allow_many_files
 from cattery.sandboxes.factory import create_local_runtime
 from cattery.sandboxes.port import SandboxAccess
 from cattery.settings import (
@@ -55,6 +56,7 @@ def run() -> None:
     home = HomeSettings()
     configure_logging(log_format=home.log_format, level=home.log_level)
     quieten_server()
+    allow_many_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(home))
 

@@ -30,8 +30,7 @@ def temporal_part(home: Home, port: int, ui_port: int, namespace: str, env: dict
     command += ["--ui-ip", "127.0.0.1", "--ui-port", str(ui_port), "--ui-disable-news-fetch"]
     command += ["--db-filename", str(home.temporal_database), "--namespace", namespace]
     command += ["--log-level", "warn", "--log-format", "json"]
-    for key, value in DYNAMIC_CONFIG.items():
-        command += ["--dynamic-config-value", f"{key}={value}"]
+    command += dynamic_config()
 
     async def is_ready() -> bool:
         from cli.temporal_server import server_answers  # slow to load; meanwhile the server starts
@@ -46,6 +45,12 @@ def temporal_part(home: Home, port: int, ui_port: int, namespace: str, env: dict
         port=port,
         noteworthy=noteworthy_of_temporal,
     )
+
+
+def dynamic_config() -> list[str]:
+    """Return the options that set a dev server up for one machine."""
+    settings = (f"{key}={value}" for key, value in DYNAMIC_CONFIG.items())
+    return [word for setting in settings for word in ("--dynamic-config-value", setting)]
 
 
 def _program() -> str:

