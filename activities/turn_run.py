@@ -68,7 +68,10 @@ from cattery.temporal.messages import SandboxLost, TurnInput, TurnOutcome, TurnR
 log = structlog.get_logger(__name__)
 
 RECONNECT_DELAYS = (0.1, 0.2, 0.4, 0.8, 1.6)
-"""Seconds between tries to reach a harness whose stream broke off, until one of them works."""
+"""Seconds between tries to reach a harness whose stream broke off; after them the last again."""
+UNREACHED_PATIENCE = 30.0
+"""Seconds for which a harness is tried whose sandbox runs: the network between may come back. One
+whose sandbox is gone is given up after the delays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +189,9 @@ class TurnRun:
         """Follow the harness until it is idle, over broken streams; end with the reason if gone."""
         if connection is None:
             raise SandboxError(f"The sandbox of harness {harness.harness_id} does not run.")
+        clock = asyncio.get_running_loop().time
         stream = TurnStream(connection, prompt, lambda events: self.admit(ledger, events))
-        delays = iter(RECONNECT_DELAYS)
+        tries, last_heard_at = 0, clock()
         while True:
             heard = stream.heard
             try:
@@ -195,12 +199,14 @@ class TurnRun:
             except (SandboxError, HarnessError) as error:
                 if error.permanent or not stream.posted:
                     raise
+                tries += 1
                 if stream.heard > heard:  # that one worked for a while: a turn may lose many
-                    delays = iter(RECONNECT_DELAYS)
-                delay = next(delays, None)
-                if delay is None:
-                    return await self._report_loss(harness, ledger, error)
-            await asyncio.sleep(delay)
+                    tries, last_heard_at = 1, clock()
+                if tries > len(RECONNECT_DELAYS) and await self._report_loss(
+                    harness, ledger, error, is_final=clock() - last_heard_at > UNREACHED_PATIENCE
+                ):
+                    return None
+            await asyncio.sleep(RECONNECT_DELAYS[min(tries, len(RECONNECT_DELAYS)) - 1])
 
     async def _stop_if_asked(
         self, connection: HarnessConnection, session: HarnessSessionId
@@ -211,17 +217,20 @@ class TurnRun:
             await connection.client.abort(session)
 
     async def _report_loss(
-        self, harness: HarnessFacts, ledger: Ledger, error: CatteryError
-    ) -> None:
-        """Say why the turn ends: its sandbox is gone, or does not answer."""
+        self, harness: HarnessFacts, ledger: Ledger, error: CatteryError, *, is_final: bool
+    ) -> bool:
+        """Say why the turn ends, its sandbox being gone; true where it is, or this is final."""
         observed = await self._services.runtime.observe(harness.harness_id)
         self._lost = find_loss(harness, observed)
+        if not (self._lost or is_final):
+            return False
         reason = observed.reason or (self._lost and self._lost.reason) or error.message
         message = (
             f"The agent ended in the middle of this turn. {reason} "
             "What it said so far is kept; send a prompt to start it again."
         )
         await self.admit(ledger, [ErrorRaised(message)])
+        return True
 
     async def _end(
         self, session: SessionFacts, turn: TurnFacts, ledger: Ledger, outcome: TurnOutcome

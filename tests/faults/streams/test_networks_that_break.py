@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from activities.turn_run import RECONNECT_DELAYS
 from tests.faults.streams.installation import Installation
 from tests.faults.streams.people import People
 from tests.faults.streams.proxy import TcpProxy
@@ -13,6 +14,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SILENCE = 30.0
 """Seconds of silence after which a worker takes a harness's stream for dead."""
+UNREACHED = 2 * sum(RECONNECT_DELAYS)
+"""Seconds for which nothing reaches a harness that runs, longer than one that is gone is tried."""
 
 
 async def test_f17_harnesses_that_hang_or_whose_streams_died_unseen_are_asked_again(
@@ -55,7 +58,7 @@ async def test_f30_a_partition_from_the_harness_leaves_no_gap_and_nothing_twice(
         await link.heal()
         await played.until_talking()
         await link.refuse()
-        await asyncio.sleep(2)
+        await asyncio.sleep(UNREACHED)
         await link.heal()
         await played.until_talking()
         link.weather.delay = 0.3
