@@ -141,6 +141,11 @@ async def live_losses(given: Furnished) -> dict[str, str]:
     }
 
 
+async def live_lost_opening(given: Furnished) -> dict[str, str]:
+    await wait_until_open(given.platform, given.session)
+    return {"session.opened-after-loss": naming.session_workflow(given.session)}
+
+
 async def live_late_title(given: Furnished) -> dict[str, str]:
     platform, session = given.platform, given.session
     await platform.prompt(session, given.user, "deltas=3")
@@ -369,6 +374,7 @@ async def live_suspension(given: Furnished) -> dict[str, str]:
 STORIES: list[tuple[Story, Registry]] = [
     (live_turns, SCRIPTED),
     (live_losses, SCRIPTED),
+    (live_lost_opening, odd_harness("die-opening")),
     (live_late_title, odd_harness("late-title")),
     (live_refused_prompt, odd_harness("fail-prompts")),
     (live_failed_start, BROKEN),

@@ -47,6 +47,10 @@ ABORT_PATIENCE = timedelta(seconds=10)
 """How long a harness may take to stop before the turn is ended without it."""
 MAX_RESTARTS = 3
 """How often one turn may start its sandbox or reopen its session before it is given up."""
+LOST_SANDBOX = ("sandbox", "stream_lost")
+"""Codes of failures that a sandbox which answers would mend."""
+OPENS_ONCE_MORE = "session-opens-once-more"
+"""Patch: a sandbox that is lost while the session is opened in it is started again for that."""
 HARNESS_PAUSE = timedelta(seconds=1)
 """Before a harness that failed at the prompt is given it once more."""
 REMEMBERED = 500
@@ -166,13 +170,16 @@ class SessionWorkflow:
 
     async def _open(self) -> bool:
         """Open the session in its harness; false where that failed for good."""
-        self._describe("creating", "waits for the sandbox")
         phase = "sandbox_error"
         try:
-            await self._ensure_sandbox()
-            phase = "handshake_error"
-            self._describe("creating", "opens the session in the harness")
-            await self._open_in_harness()
+            for tries_left in reversed(range(MAX_RESTARTS)):
+                phase = "sandbox_error"
+                self._describe("creating", "waits for the sandbox")
+                await self._ensure_sandbox()
+                phase = "handshake_error"
+                self._describe("creating", "opens the session in the harness")
+                if await self._open_unless_lost(is_last=not tries_left):
+                    break
         except ActivityError as error:
             failure = SessionFailure(
                 session_id=self._session.session_id, phase=phase, message=failure_message(error)
@@ -248,7 +255,7 @@ class SessionWorkflow:
         try:
             if self._aborted:
                 code = None
-            if code in ("sandbox", "stream_lost"):
+            if code in LOST_SANDBOX:
                 self._describe("running", "waits for the sandbox to start")
                 await self._ensure_sandbox()
                 await self._open_in_harness()
@@ -290,6 +297,17 @@ class SessionWorkflow:
             summary="open the session in the harness",
             **HANDSHAKE,
         )
+
+    async def _open_unless_lost(self, *, is_last: bool) -> bool:
+        """Open the session in the harness; false where its sandbox was lost since it answered."""
+        try:
+            await self._open_in_harness()
+        except ActivityError as error:
+            is_lost = failure_code(error) in LOST_SANDBOX
+            if is_last or not is_lost or not workflow.patched(OPENS_ONCE_MORE):
+                raise
+            return False
+        return True
 
     async def _unless_aborted(self, activity: "workflow.ActivityHandle[object]") -> None:
         await workflow.wait_condition(lambda: activity.done() or self._aborted)

@@ -1,5 +1,6 @@
 """The scripted harness with an oddity, which the first argument names.
 
+die-opening    exits hard when the first session is made, and is well once it was started again
 ignore-abort   says that it stopped, and goes on
 fail-prompts   answers every prompt with 500
 late-title     finds its title a second after the turn
@@ -8,6 +9,7 @@ slow-start     serves only after a second and a half
 """
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +21,18 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from aiohttp import web
 
 from tests import scripted_harness
+
+CREATE = scripted_harness.Surface.create
+
+
+async def die_opening(surface: scripted_harness.Surface, request: web.Request) -> web.Response:
+    state = surface._harness._state
+    assert state
+    died = state.with_name("died")
+    if not died.exists():
+        died.touch()
+        os._exit(9)
+    return await CREATE(surface, request)
 
 
 async def ignore_abort(_: scripted_harness.Surface, __: web.Request) -> web.Response:
@@ -55,6 +69,10 @@ class NovelFrames(scripted_harness.Turn):
             self.harness.say("hologram.shown", {"sessionID": self.session.id, **said})
 
 
+def apply_die_opening() -> None:
+    scripted_harness.Surface.create = die_opening  # type: ignore[assignment, method-assign]
+
+
 def apply_ignore_abort() -> None:
     scripted_harness.Surface.abort = ignore_abort  # type: ignore[assignment, method-assign]
 
@@ -76,6 +94,7 @@ def apply_slow_start() -> None:
 
 
 ODDITIES: dict[str, Callable[[], None]] = {
+    "die-opening": apply_die_opening,
     "ignore-abort": apply_ignore_abort,
     "fail-prompts": apply_fail_prompts,
     "late-title": apply_late_title,

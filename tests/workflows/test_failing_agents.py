@@ -94,6 +94,21 @@ async def test_a_session_that_the_harness_has_lost_is_opened_again_and_the_promp
     assert (await platform.session_row(session)).harness_session_id != before
 
 
+async def test_an_agent_that_dies_while_a_session_is_opened_is_started_again_for_it(
+    temporal: Client, database_url: str, tmp_path: Path
+) -> None:
+    dying = odd_harness("die-opening")
+    async with (
+        platform_on(temporal, database_url, tmp_path / "home", dying) as platform,
+        worker_on(platform),
+    ):
+        user, harness, session = await open_session(platform)
+        await platform.prompt(session, user, "deltas=2")
+        events = await platform.wait_for_idles(session, 1)
+        assert events[-1].data == {"outcome": "completed"}
+        assert (await platform.harness_row(harness, user)).generation == 2
+
+
 async def test_an_agent_that_refuses_every_prompt_ends_the_turn_with_what_it_says(
     temporal: Client, database_url: str, tmp_path: Path
 ) -> None:
