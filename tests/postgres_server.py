@@ -42,6 +42,8 @@ class PostgresServer:
         self._account = embedded_postgres._server_account()
         self._binaries = embedded_postgres._binaries()
         self._process: subprocess.Popen[bytes] | None = None
+        self.environment: Mapping[str, str] = {}
+        """Of the server once it is started the next time."""
         self.port = _free_port()
         self._make_data()
 
@@ -58,7 +60,7 @@ class PostgresServer:
         command += ["--max_connections=200"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                bind_to_us(command, self._account), stdout=log, stderr=log, env={}
+                bind_to_us(command, self._account), stdout=log, stderr=log, env=self.environment
             )
         _wait_until_ready(self.url, self._process)
 

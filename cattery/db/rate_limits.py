@@ -1,7 +1,9 @@
 """Rate limits shared by all processes: the generic cell rate algorithm in one statement.
 
 A bucket's row holds the theoretical arrival time (TAT) of the next request that would be in step.
-The database's clock counts, so that processes with different clocks share one limit.
+The database's clock counts, so that processes with different clocks share one limit. A bucket that
+is fuller than this clock can have made it was made by another one, before a failover: it counts as
+just full, and nobody waits for the time of that clock.
 Source: ITU-T I.371, the virtual scheduling form.
 """
 
@@ -17,9 +19,12 @@ _TAKE = text(
         INSERT INTO rate_limit AS r (key, arrival_at)
         VALUES (:key, clock_timestamp() + make_interval(secs => :interval))
         ON CONFLICT (key) DO UPDATE
-        SET arrival_at = greatest(r.arrival_at, clock_timestamp())
+        SET arrival_at = least(
+                greatest(r.arrival_at, clock_timestamp()),
+                clock_timestamp() + make_interval(secs => :tolerance))
             + make_interval(secs => :interval)
         WHERE r.arrival_at <= clock_timestamp() + make_interval(secs => :tolerance)
+            OR r.arrival_at > clock_timestamp() + make_interval(secs => :tolerance + :interval + 1)
         RETURNING 1
     )
     SELECT EXISTS (SELECT 1 FROM taken), (

@@ -131,6 +131,7 @@ def claims_of(person: Person) -> dict[str, object]:
         {"typ": "refresh"},
         {"exp": utc_now() - timedelta(seconds=40)},
         {"iat": utc_now() + timedelta(days=1)},
+        {"iat": "now"},
         {"sid": str(uuid4())},
         {"sub": str(uuid4())},
         {"sid": "not a uuid"},
@@ -145,6 +146,15 @@ async def test_a_token_that_is_not_exactly_ours_is_refused(
     forged = jwt.encode(claims, SECRET, algorithm="HS256")
     bearer = {"Authorization": f"Bearer {forged}"}
     refused(await anonymous.get(f"{API}/auth/me", headers=bearer), 401)
+
+
+async def test_a_token_of_an_api_whose_clock_is_ten_minutes_ahead_counts(
+    site: Site, ada: Person, anonymous: httpx.AsyncClient
+) -> None:
+    claims = claims_of(ada) | {"iat": utc_now() + timedelta(minutes=9, seconds=50)}
+    early = jwt.encode(claims, SECRET, algorithm="HS256")
+    answer = await anonymous.get(f"{API}/auth/me", headers={"Authorization": f"Bearer {early}"})
+    assert answer.status_code == 200
 
 
 async def test_a_token_under_another_secret_or_without_one_is_refused(

@@ -50,6 +50,16 @@ async def test_refused_tries_cost_nothing(database: Database) -> None:
     assert await take(database) is None
 
 
+async def test_a_clock_that_was_set_back_makes_nobody_wait_for_it(database: Database) -> None:
+    for _ in range(5):
+        await take(database)
+    await let_pass(database, -600)
+    assert await take(database) is None
+    wait = await take(database)
+    assert wait is not None
+    assert 11 <= wait <= 12
+
+
 async def test_a_long_rest_gives_the_burst_back_and_no_more(database: Database) -> None:
     for _ in range(5):
         await take(database)
