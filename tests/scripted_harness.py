@@ -6,6 +6,7 @@ twice. One process keeps up thousands of events a second. Words in the prompt ch
     deltas=20     pieces of text in each part          parts=1    text parts, one after the other
     rate=0        pieces a second, 0 is at once        size=16    characters of a piece
     think         reasoning comes first                tools=0    tool calls between the parts
+    output=n      letters that a tool gives out        tool-time=0  seconds that a tool takes
     stamp         each piece begins with `@<ns> `, the monotonic clock as it is sent
     ask           asks a question and waits            fail       ends with an error of the model
     garbled       between the pieces comes what no event stream should have
@@ -52,6 +53,7 @@ class Script:
     parts: int = 1
     tools: int = 0
     tool_time: float = 0
+    output: int = 0
     think: bool = False
     stamp: bool = False
     ask: bool = False
@@ -76,6 +78,7 @@ def read_script(text: str) -> Script:
         parts=int(words.get("parts", "1")),
         tools=int(words.get("tools", "0")),
         tool_time=float(words.get("tool-time", "0")),
+        output=int(words.get("output", "0")),
         think="think" in flags,
         stamp="stamp" in flags,
         ask="ask" in flags,
@@ -315,7 +318,7 @@ class Turn:
         part["state"] = {
             "status": "completed",
             "input": given,
-            "output": f"{number}\n",
+            "output": f"{number}\n".ljust(self.script.output, "."),
             "title": given["command"],
             "metadata": {},
             "time": {"start": _now(), "end": _now()},
