@@ -40,7 +40,7 @@ from cattery.events.model import (
 )
 from cattery.ids import HarnessSessionId, SessionId
 from cattery.jsontypes import Json, JsonObject
-from cattery.temporal.failures import translated_errors
+from cattery.temporal.failures import final_after, translated_errors
 from cattery.temporal.messages import (
     AnswerInput,
     EndTurnInput,
@@ -59,6 +59,8 @@ HANDOFF = "turn_handoff"
 HANDOFF_DELAY = timedelta(milliseconds=50)
 TITLE_TRIES = 20
 TITLE_INTERVAL = 1.0
+HANDSHAKE_TRIES = 5
+"""After so many a harness that opens no session is given up, with what it said at last."""
 
 
 class TurnActivities:
@@ -71,7 +73,7 @@ class TurnActivities:
     @activity.defn(name="session.open")
     async def open_session(self, task: OpenSessionInput) -> None:
         """Open the session in its harness and say that it is ready; nothing where it is open."""
-        with translated_errors():
+        with final_after(HANDSHAKE_TRIES), translated_errors():
             async with heartbeating():
                 session = await self._find(task.session_id)
                 await self._set_phase(session, SessionPhase.HANDSHAKE)

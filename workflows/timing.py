@@ -95,8 +95,12 @@ followed by one that waits for the same."""
 HANDSHAKE: ActivityOptions = {
     "start_to_close_timeout": timedelta(seconds=60),
     "heartbeat_timeout": timedelta(seconds=15),
-    "retry_policy": RetryPolicy(initial_interval=timedelta(milliseconds=300), maximum_attempts=5),
+    "retry_policy": RetryPolicy(
+        initial_interval=timedelta(milliseconds=300), maximum_interval=timedelta(seconds=5)
+    ),
 }
+"""Opens a session. The activity itself says which failure of a harness is the last one; a database
+that is away and workers that are killed are waited for."""
 
 MAX_TURN = timedelta(hours=6)
 TURN: ActivityOptions = {

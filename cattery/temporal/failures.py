@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import override
 
+from temporalio import activity
 from temporalio.api.failure.v1 import Failure
 from temporalio.converter import DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
@@ -43,6 +44,17 @@ def translated_errors() -> Iterator[None]:
         yield
     except CatteryError as error:
         raise to_failure(error) from error
+
+
+@contextmanager
+def final_after(tries: int) -> Iterator[None]:
+    """Let the errors of ours be the last word on an activity that was tried so often."""
+    try:
+        yield
+    except ApplicationError as error:
+        if activity.info().attempt < tries:
+            raise
+        raise ApplicationError(error.message, type=error.type, non_retryable=True) from error
 
 
 def first_line(text: str) -> str:

@@ -80,6 +80,11 @@ class People:
         await self.wait_for(f"/harnesses/{harness_id}", "sandbox_status", "ready")
         return harness_id
 
+    async def link_to(self, harness_id: str) -> str:
+        """Return the name of the link to a harness that runs."""
+        harness = await self.ask("GET", f"/harnesses/{harness_id}")
+        return f"harness:{str(harness['sandbox_url']).rpartition(':')[2]}"
+
     async def open_session(self, harness_id: str) -> str:
         """Make a session and wait until it is ready."""
         made = await self.ask("POST", f"/harnesses/{harness_id}/sessions", {})

@@ -95,6 +95,4 @@ async def test_f24_a_stream_full_of_rubbish_in_small_pieces_is_read_as_it_was_me
 
 async def link_of(people: People, harness_id: str) -> TcpProxy:
     """Find what stands before a harness."""
-    harness = await people.ask("GET", f"/harnesses/{harness_id}")
-    port = str(harness["sandbox_url"]).rpartition(":")[2]
-    return people.installation.links[f"harness:{port}"]
+    return people.installation.links[await people.link_to(harness_id)]

@@ -13,6 +13,8 @@ from tests.faults.streams.scenes import LONG_TALK, TALK, scene
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 HEARTBEAT_TIMEOUT = 15.0
+AWAY = 12.0
+"""Seconds that a database is away for: longer than a few quick tries take."""
 
 
 async def test_f1_an_api_that_is_killed_sends_its_watchers_to_the_other_one(
@@ -99,6 +101,22 @@ async def test_f7_a_database_that_crashes_under_load_costs_nobody_an_event(
         await played.until_talking()
         await asyncio.to_thread(end_backends, installation.postgres.url)
         await played.finish()
+
+
+async def test_f7_a_session_is_opened_though_its_worker_loses_the_database_meanwhile(
+    people: People, installation: Installation, harness: str
+) -> None:
+    to_harness = installation.links[await people.link_to(harness)]
+    to_database = [installation.links[f"{each.name}/postgres"] for each in installation.workers]
+    to_harness.weather.delay = 1.0  # so that there is a while between asking it and the row
+    made = await people.ask("POST", f"/harnesses/{harness}/sessions", {})
+    path = f"/sessions/{made['session_id']}"
+    await people.wait_for(path, "phase", "handshake")
+    await asyncio.gather(*(link.refuse() for link in to_database))
+    await asyncio.sleep(AWAY)
+    for link in (*to_database, to_harness):
+        await link.heal()
+    await people.wait_for(path, "status", "ready")
 
 
 async def test_f8_commits_whose_answers_are_lost_are_not_made_twice(
