@@ -113,10 +113,18 @@ async def _read_heads(installation: Installation, sessions: Collection[UUID]) ->
                 )
             )
         )
-        if under_way:
-            return {}
-        found = await rows.execute(select(SessionStreamRow.session_id, SessionStreamRow.last_seq))
-        return {str(session): head for session, head in found if session in sessions}
+    return {} if under_way else await read_heads(installation, map(str, sessions))
+
+
+async def read_heads(installation: Installation, sessions: Iterable[str]) -> dict[str, int]:
+    """Return the last number of each session's log."""
+    async with installation.database.read() as rows:
+        found = await rows.execute(
+            select(SessionStreamRow.session_id, SessionStreamRow.last_seq).where(
+                SessionStreamRow.session_id.in_([UUID(session) for session in sessions])
+            )
+        )
+        return {str(session): head for session, head in found}
 
 
 async def check(

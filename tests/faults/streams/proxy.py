@@ -105,8 +105,18 @@ class Connection:
 class TcpProxy:
     """Listens for clients and carries them to a port of loopback."""
 
-    def __init__(self, name: str, target: int, *, host: str = LOOPBACK, port: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        target: int,
+        *,
+        host: str = LOOPBACK,
+        port: int = 0,
+        window: int | None = None,
+    ) -> None:
+        """`window` is how many bytes the kernel may take from the server that no client has."""
         self.name = name
+        self._window = window
         self.host = host
         self.port = port
         self.weather = Weather()
@@ -214,7 +224,7 @@ class TcpProxy:
         if has_left(connection.down):
             return
         try:
-            up_reader, up = await asyncio.open_connection(LOOPBACK, self._target, limit=CHUNK)
+            up_reader, up = await self._connect()
         except OSError:
             return
         connection.up = up
@@ -228,6 +238,15 @@ class TcpProxy:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._window is None:
+            return await asyncio.open_connection(LOOPBACK, self._target, limit=CHUNK)
+        narrow = socket.socket()
+        narrow.setblocking(False)
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._window)
+        await asyncio.get_running_loop().sock_connect(narrow, (LOOPBACK, self._target))
+        return await asyncio.open_connection(sock=narrow, limit=self._window)
 
 
 _ESTABLISHED = 1

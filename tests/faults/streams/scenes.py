@@ -40,6 +40,15 @@ class Scene:
             seconds,
         )
 
+    async def until_idle(self, seconds: float = 120.0) -> None:
+        """Wait until every watcher has seen the end of the last turn of its session."""
+        heads = {turn.session_id: turn.turn_no for turn in self.turns}
+        await until(
+            lambda: all(w.idle_after >= heads.get(w.session_id, 0) for w in self.watchers),
+            "the ends of the turns",
+            seconds,
+        )
+
     async def finish(self, *, all_complete: bool = True) -> Report:
         """Wait for the end of all of it, and check that nothing is wrong."""
         return await assert_invariants(

@@ -64,6 +64,8 @@ class Watcher:
     url_of: Callable[["Watcher"], str] | None = None
     is_idle: bool = False
     """The turn that it saw last has ended."""
+    idle_after: int = 0
+    """The number of that turn."""
     pause: float = 0.3
     """Seconds at most before it comes back."""
 
@@ -130,6 +132,8 @@ class Watcher:
             self.refused.append(f"event {seq} came under the id {number.decode()}")
         body = orjson.dumps(event, option=orjson.OPT_SORT_KEYS)
         self.is_idle = event["type"] == "session.idle"
+        if self.is_idle and isinstance(event["turn_no"], int):
+            self.idle_after = event["turn_no"]
         self.events.append(Received(seq, body, now))
         if event["type"] == "message.delta" and (stamp := _STAMP.search(body)):
             self.delays.append(Delay(int(stamp.group(1)) / 1e9, now))
