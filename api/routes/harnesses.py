@@ -33,8 +33,7 @@ MAX_LOG_LINES = 2_000
 @router.get("/projects/{project_id}/harnesses", responses=answers(401, 404))
 async def list_harnesses(access: ProjectAccess, database: Db, registry: Registry) -> list[Harness]:
     """List a project's harnesses, newest first."""
-    async with database.read() as session:
-        found = await harnesses.list_harnesses(session, access.project_id, access.user.user_id)
+    found = await harnesses.list_harnesses(database, access.project_id, access.user.user_id)
     return [_present(harness, registry) for harness in found]
 
 

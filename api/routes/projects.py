@@ -34,8 +34,7 @@ async def create_project(user: CurrentUser, wanted: ProjectCreate, database: Db)
 @router.get("", responses=answers(401))
 async def list_projects(user: CurrentUser, database: Db) -> list[Project]:
     """List the caller's own projects, then those shared with them."""
-    async with database.read() as session:
-        found = await projects.list_projects(session, user.user_id)
+    found = await projects.list_projects(database, user.user_id)
     return [Project.model_validate(project) for project in found]
 
 

@@ -23,8 +23,7 @@ DEFAULT_THEME = "dark"
 @router.get("/harnesses/{harness_id}/sessions", responses=answers(401, 404))
 async def list_sessions(access: HarnessAccess, database: Db) -> list[Session]:
     """List a harness's sessions, newest first."""
-    async with database.read() as session:
-        found = await sessions.list_sessions(session, access.harness_id)
+    found = await sessions.list_sessions(database, access.harness_id)
     return [Session.model_validate(record) for record in found]
 
 

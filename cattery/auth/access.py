@@ -77,10 +77,9 @@ async def grant_project(database: Database, user: Caller, project_id: str) -> Pr
     Raises:
         NotFoundError: there is none that the caller may see.
     """
-    async with database.read() as session:
-        found = await access.find_project(
-            session, ProjectId(_require_uuid(project_id, "project")), user.user_id
-        )
+    found = await access.find_project(
+        database, ProjectId(_require_uuid(project_id, "project")), user.user_id
+    )
     if found is None:
         raise NotFoundError("project")
     return ProjectGrant(user, found.project_id, found.role)
@@ -94,13 +93,12 @@ async def grant_harness(
     Raises:
         NotFoundError: there is none that the caller may see.
     """
-    async with database.read() as session:
-        found = await access.find_harness(
-            session,
-            HarnessId(_require_uuid(harness_id, "harness")),
-            user.user_id,
-            even_deleting=even_deleting,
-        )
+    found = await access.find_harness(
+        database,
+        HarnessId(_require_uuid(harness_id, "harness")),
+        user.user_id,
+        even_deleting=even_deleting,
+    )
     if found is None:
         raise NotFoundError("harness")
     return HarnessGrant(

@@ -6,8 +6,7 @@ What is being deleted is invisible. An admin has no rights in other people's pro
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, bindparam, literal, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement, Uuid, bindparam, select
 
 from cattery.db.engine import Database
 from cattery.db.projects import Role, role_of, visible_to
@@ -47,42 +46,19 @@ class FoundSession:
 
 
 async def find_project(
-    session: AsyncSession, project_id: ProjectId, user_id: UserId
+    database: Database, project_id: ProjectId, user_id: UserId
 ) -> FoundProject | None:
     """Look up a project that a user owns or shares."""
-    row = (
-        await session.execute(
-            select(ProjectRow.id, ProjectRow.owner_user_id == user_id).where(
-                ProjectRow.id == project_id, visible_to(user_id)
-            )
-        )
-    ).one_or_none()
+    row = await database.fetch_one(_FIND_PROJECT, project_id=project_id, user_id=user_id)
     return FoundProject(ProjectId(row[0]), role_of(row[1])) if row else None
 
 
 async def find_harness(
-    session: AsyncSession, harness_id: HarnessId, user_id: UserId, *, even_deleting: bool = False
+    database: Database, harness_id: HarnessId, user_id: UserId, *, even_deleting: bool = False
 ) -> FoundHarness | None:
     """Look up a harness in a project that a user owns or shares."""
-    deleting: ColumnElement[bool] = HarnessRow.deleting_at.is_not(None)
-    row = (
-        await session.execute(
-            select(
-                HarnessRow.id,
-                HarnessRow.project_id,
-                ProjectRow.owner_user_id == user_id,
-                HarnessRow.type,
-                deleting,
-            )
-            .join(ProjectRow, ProjectRow.id == HarnessRow.project_id)
-            .where(
-                HarnessRow.id == harness_id,
-                or_(literal(even_deleting), ~deleting),
-                visible_to(user_id),
-            )
-        )
-    ).one_or_none()
-    if row is None:
+    row = await database.fetch_one(_FIND_HARNESS, harness_id=harness_id, user_id=user_id)
+    if row is None or (row[4] and not even_deleting):
         return None
     return FoundHarness(HarnessId(row[0]), ProjectId(row[1]), role_of(row[2]), row[3], row[4])
 
@@ -100,6 +76,22 @@ async def find_session(
 
 
 _USER: ColumnElement[UUID] = bindparam("user_id", type_=Uuid)
+_FIND_PROJECT = Statement(
+    select(ProjectRow.id, ProjectRow.owner_user_id == _USER).where(
+        ProjectRow.id == bindparam("project_id", type_=Uuid), visible_to(_USER)
+    )
+)
+_FIND_HARNESS = Statement(
+    select(
+        HarnessRow.id,
+        HarnessRow.project_id,
+        ProjectRow.owner_user_id == _USER,
+        HarnessRow.type,
+        HarnessRow.deleting_at.is_not(None),
+    )
+    .join(ProjectRow, ProjectRow.id == HarnessRow.project_id)
+    .where(HarnessRow.id == bindparam("harness_id", type_=Uuid), visible_to(_USER))
+)
 _FIND_SESSION = Statement(
     select(
         SessionRow.id,

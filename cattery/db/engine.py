@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from cattery.db.statements import DriverConnection, Statement, run_for_one
+from cattery.db.statements import DriverConnection, Statement, run
 from cattery.settings import DatabaseSettings
 
 PATIENCE = 5.0
@@ -92,19 +92,24 @@ class Database:
             yield connection
 
     async def fetch_one(self, statement: Statement, **values: Any) -> Sequence[Any] | None:
-        """Run a statement that only reads, and gives one row at most, on the hot paths.
+        """Run a statement that only reads, and gives one row at most, as `fetch_all` does."""
+        found = await self.fetch_all(statement, **values)
+        return found[0] if found else None
+
+    async def fetch_all(self, statement: Statement, **values: Any) -> Sequence[Sequence[Any]]:
+        """Run a statement that only reads, on the hot paths.
 
         One that meets a connection that has died meanwhile is run once more, on another.
         """
         pool = await self._opened()
         try:
             async with pool.connection() as connection:
-                return await run_for_one(connection, statement, **values)
+                return await run(connection, statement, **values)
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             if isinstance(error, PoolTimeout):
                 raise
             async with pool.connection() as connection:
-                return await run_for_one(connection, statement, **values)
+                return await run(connection, statement, **values)
 
     async def close(self) -> None:
         """Close every pooled connection."""

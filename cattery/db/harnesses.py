@@ -3,16 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, Text, Uuid, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cattery.db import timeline
+from cattery.db.engine import Database
 from cattery.db.feed import announce
 from cattery.db.idle import describe_idle_timeout, note_use
 from cattery.db.leases import BY_HAND
 from cattery.db.projects import Role, lock_project, role_of, visible_to
+from cattery.db.statements import Statement, run_for_one
 from cattery.db.states import HarnessStatus
 from cattery.db.tables import HarnessRow, ProjectRow, SandboxLeaseRow, SessionRow, UserRow
 from cattery.db.timeline import Happening
@@ -100,10 +104,11 @@ async def create_harness(
 
 
 async def list_harnesses(
-    session: AsyncSession, project_id: ProjectId, user_id: UserId
+    database: Database, project_id: ProjectId, user_id: UserId
 ) -> Sequence[HarnessRecord]:
     """List a project's harnesses, newest first."""
-    return await _select_harnesses(session, user_id, HarnessRow.project_id == project_id)
+    rows = await database.fetch_all(_LIST, project_id=project_id, user_id=user_id, holder=BY_HAND)
+    return [_record(row) for row in rows]
 
 
 async def get_harness(
@@ -114,10 +119,10 @@ async def get_harness(
     Raises:
         NotFoundError: there is none, or it is not the user's.
     """
-    found = await _select_harnesses(session, user_id, HarnessRow.id == harness_id)
-    if not found:
+    row = await run_for_one(session, _GET, harness_id=harness_id, user_id=user_id, holder=BY_HAND)
+    if row is None:
         raise NotFoundError("harness")
-    return found[0]
+    return _record(row)
 
 
 async def rename_harness(
@@ -240,63 +245,66 @@ async def tombstone_harness(
     await announce(session, "harness", harness_id, project_id)
 
 
-async def _select_harnesses(
-    session: AsyncSession, user_id: UserId, which: ColumnElement[bool]
-) -> Sequence[HarnessRecord]:
-    awake_until = (
-        select(SandboxLeaseRow.expires_at)
-        .where(
-            SandboxLeaseRow.harness_id == HarnessRow.id,
-            SandboxLeaseRow.holder == BY_HAND,
-            SandboxLeaseRow.expires_at > func.now(),
-        )
-        .scalar_subquery()
+def _record(row: Sequence[Any]) -> HarnessRecord:
+    values = dict(zip(_COLUMNS, row, strict=False))
+    values["sandbox_status"] = HarnessStatus(values["sandbox_status"])
+    is_owner, owner_user_id, project_name, project_created_at = row[len(_COLUMNS) :]
+    project = HarnessProjectRecord(
+        values["project_id"], UserId(owner_user_id), project_name, project_created_at
     )
-    rows = await session.execute(
-        select(HarnessRow, ProjectRow, UserRow.username, awake_until)
-        .join(ProjectRow, ProjectRow.id == HarnessRow.project_id)
-        .join(UserRow, UserRow.id == ProjectRow.owner_user_id)
-        .where(which, HarnessRow.deleting_at.is_(None), visible_to(user_id))
-        .order_by(HarnessRow.created_at.desc(), HarnessRow.id)
-        .execution_options(populate_existing=True)
-    )
-    return [
-        _record(harness, project, owner_username, user_id, until)
-        for harness, project, owner_username, until in rows
-    ]
+    return HarnessRecord(**values, access_role=role_of(is_owner), project=project)
 
 
-def _record(
-    harness: HarnessRow,
-    project: ProjectRow,
-    owner_username: str,
-    user_id: UserId,
-    awake_until: datetime | None,
-) -> HarnessRecord:
-    project_id, owner_user_id = ProjectId(project.id), UserId(project.owner_user_id)
-    return HarnessRecord(
-        harness_id=HarnessId(harness.id),
-        project_id=project_id,
-        harness_name=harness.name,
-        model=harness.model,
-        type=harness.type,
-        env_vars=harness.env_vars,
-        sandbox_status=harness.status,
-        task_name=harness.task_name,
-        sandbox_url=harness.endpoint_url,
-        access_role=role_of(owner_user_id == user_id),
-        owner_username=owner_username,
-        created_at=harness.created_at,
-        project=HarnessProjectRecord(project_id, owner_user_id, project.name, project.created_at),
-        failure=harness.failure,
-        steps=harness.steps,
-        generation=harness.generation,
-        waiting=harness.waiting,
-        runtime_events=harness.runtime_events,
-        recoveries=harness.recoveries,
-        idle_timeout_seconds=harness.idle_timeout_seconds,
-        used_at=harness.used_at,
-        suspended_at=harness.suspended_at,
-        stopped_reason=harness.stopped_reason,
-        awake_until=awake_until,
+_USER: ColumnElement[UUID] = bindparam("user_id", type_=Uuid)
+_AWAKE_UNTIL = (
+    select(SandboxLeaseRow.expires_at)
+    .where(
+        SandboxLeaseRow.harness_id == HarnessRow.id,
+        SandboxLeaseRow.holder == bindparam("holder", type_=Text),
+        SandboxLeaseRow.expires_at > func.now(),
     )
+    .scalar_subquery()
+)
+_COLUMNS: Final = {
+    "harness_id": HarnessRow.id,
+    "project_id": ProjectRow.id,
+    "harness_name": HarnessRow.name,
+    "model": HarnessRow.model,
+    "type": HarnessRow.type,
+    "env_vars": HarnessRow.env_vars,
+    "sandbox_status": HarnessRow.status,
+    "task_name": HarnessRow.task_name,
+    "sandbox_url": HarnessRow.endpoint_url,
+    "owner_username": UserRow.username,
+    "created_at": HarnessRow.created_at,
+    "failure": HarnessRow.failure,
+    "steps": HarnessRow.steps,
+    "generation": HarnessRow.generation,
+    "waiting": HarnessRow.waiting,
+    "runtime_events": HarnessRow.runtime_events,
+    "recoveries": HarnessRow.recoveries,
+    "idle_timeout_seconds": HarnessRow.idle_timeout_seconds,
+    "used_at": HarnessRow.used_at,
+    "suspended_at": HarnessRow.suspended_at,
+    "stopped_reason": HarnessRow.stopped_reason,
+    "awake_until": _AWAKE_UNTIL,
+}
+"""Where the fields of a record come from that are a column's value."""
+_HARNESSES = (
+    select(
+        *_COLUMNS.values(),
+        ProjectRow.owner_user_id == _USER,
+        ProjectRow.owner_user_id,
+        ProjectRow.name,
+        ProjectRow.created_at,
+    )
+    .join(ProjectRow, ProjectRow.id == HarnessRow.project_id)
+    .join(UserRow, UserRow.id == ProjectRow.owner_user_id)
+    .where(HarnessRow.deleting_at.is_(None), visible_to(_USER))
+)
+_LIST = Statement(
+    _HARNESSES.where(HarnessRow.project_id == bindparam("project_id", type_=Uuid)).order_by(
+        HarnessRow.created_at.desc(), HarnessRow.id
+    )
+)
+_GET = Statement(_HARNESSES.where(HarnessRow.id == bindparam("harness_id", type_=Uuid)))

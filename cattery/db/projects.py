@@ -3,14 +3,28 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Uuid,
+    and_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cattery.db.engine import Database
 from cattery.db.feed import announce
+from cattery.db.statements import Statement, run_for_one
 from cattery.db.tables import HarnessRow, ProjectMemberRow, ProjectRow, SessionRow, UserRow
 from cattery.errors import BadRequestError, NotFoundError, NotSignedInError
 from cattery.ids import DeletionId, ProjectId, UserId, new_id
@@ -63,15 +77,9 @@ async def create_project(
     return await get_project(session, project_id, owner_user_id)
 
 
-async def list_projects(session: AsyncSession, user_id: UserId) -> Sequence[ProjectRecord]:
+async def list_projects(database: Database, user_id: UserId) -> Sequence[ProjectRecord]:
     """List a user's own projects, then those shared with them, each newest first."""
-    is_owner = ProjectRow.owner_user_id == user_id
-    rows = await session.execute(
-        _select_projects(user_id).order_by(
-            is_owner.desc(), ProjectRow.created_at.desc(), ProjectRow.id
-        )
-    )
-    return [_project(row) for row in rows]
+    return [_project(row) for row in await database.fetch_all(_LIST_PROJECTS, user_id=user_id)]
 
 
 async def get_project(
@@ -82,9 +90,7 @@ async def get_project(
     Raises:
         NotFoundError: there is none, or it is not the user's.
     """
-    row = (
-        await session.execute(_select_projects(user_id).where(ProjectRow.id == project_id))
-    ).one_or_none()
+    row = await run_for_one(session, _GET_PROJECT, project_id=project_id, user_id=user_id)
     if row is None:
         raise NotFoundError("project")
     return _project(row)
@@ -208,24 +214,6 @@ def role_of(is_owner: bool) -> Role:
     return "owner" if is_owner else "member"
 
 
-def _select_projects(
-    user_id: UserId,
-) -> Select[UUID, UUID, str | None, bool, str, datetime]:
-    is_owner = ProjectRow.owner_user_id == user_id
-    return (
-        select(
-            ProjectRow.id,
-            ProjectRow.owner_user_id,
-            ProjectRow.name,
-            is_owner,
-            UserRow.username,
-            ProjectRow.created_at,
-        )
-        .join(UserRow, UserRow.id == ProjectRow.owner_user_id)
-        .where(visible_to(user_id))
-    )
-
-
 def _select_members(
     project_id: ProjectId, which: ColumnElement[bool]
 ) -> Select[UUID, UUID, str, datetime]:
@@ -274,9 +262,29 @@ async def _tombstone(
     return project_ids
 
 
-def _project(row: Row[UUID, UUID, str | None, bool, str, datetime]) -> ProjectRecord:
+def _project(row: Sequence[Any]) -> ProjectRecord:
     return ProjectRecord(ProjectId(row[0]), UserId(row[1]), row[2], role_of(row[3]), row[4], row[5])
 
 
 def _member(row: Row[UUID, UUID, str, datetime]) -> MemberRecord:
     return MemberRecord(ProjectId(row[0]), UserId(row[1]), row[2], row[3])
+
+
+_USER: ColumnElement[UUID] = bindparam("user_id", type_=Uuid)
+_IS_OWNER = ProjectRow.owner_user_id == _USER
+_PROJECTS = (
+    select(
+        ProjectRow.id,
+        ProjectRow.owner_user_id,
+        ProjectRow.name,
+        _IS_OWNER,
+        UserRow.username,
+        ProjectRow.created_at,
+    )
+    .join(UserRow, UserRow.id == ProjectRow.owner_user_id)
+    .where(visible_to(_USER))
+)
+_LIST_PROJECTS = Statement(
+    _PROJECTS.order_by(_IS_OWNER.desc(), ProjectRow.created_at.desc(), ProjectRow.id)
+)
+_GET_PROJECT = Statement(_PROJECTS.where(ProjectRow.id == bindparam("project_id", type_=Uuid)))

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal, or_, select, update
+from sqlalchemy import Uuid, bindparam, func, literal, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cattery.db.engine import Database
 from cattery.db.event_log import append_in_transaction
 from cattery.db.feed import announce
 from cattery.db.idle import note_use
+from cattery.db.statements import Statement, run_for_one
 from cattery.db.states import PromptStatus, SessionPhase, SessionStatus
 from cattery.db.tables import PromptRow, SessionRow, SessionStreamRow
 from cattery.errors import ConflictError, NotFoundError
@@ -69,9 +72,10 @@ async def create_session(
     return await get_session(session, session_id)
 
 
-async def list_sessions(session: AsyncSession, harness_id: HarnessId) -> Sequence[SessionRecord]:
+async def list_sessions(database: Database, harness_id: HarnessId) -> Sequence[SessionRecord]:
     """List a harness's sessions, newest first."""
-    return await _select_sessions(session, SessionRow.harness_id == harness_id)
+    rows = await database.fetch_all(_LIST, harness_id=harness_id)
+    return [_record(row) for row in rows]
 
 
 async def get_session(session: AsyncSession, session_id: SessionId) -> SessionRecord:
@@ -80,10 +84,10 @@ async def get_session(session: AsyncSession, session_id: SessionId) -> SessionRe
     Raises:
         NotFoundError: there is none, or it is being deleted.
     """
-    found = await _select_sessions(session, SessionRow.id == session_id)
-    if not found:
+    row = await run_for_one(session, _GET, session_id=session_id)
+    if row is None:
         raise NotFoundError("session")
-    return found[0]
+    return _record(row)
 
 
 async def note_seen(session: AsyncSession, session_id: SessionId) -> None:
@@ -135,36 +139,52 @@ async def tombstone_session(
     await announce(session, "session", session_id, project_id)
 
 
-async def _select_sessions(
-    session: AsyncSession, which: ColumnElement[bool]
-) -> Sequence[SessionRecord]:
-    working = (
-        select(PromptRow.id)
-        .where(PromptRow.session_id == SessionRow.id, PromptRow.status != PromptStatus.DONE)
-        .exists()
-    )
-    rows = await session.execute(
-        select(SessionRow, working, func.coalesce(SessionStreamRow.last_seq, 0))
-        .outerjoin(SessionStreamRow, SessionStreamRow.session_id == SessionRow.id)
-        .where(which, SessionRow.deleting_at.is_(None))
-        .order_by(SessionRow.created_at.desc(), SessionRow.id)
-        .execution_options(populate_existing=True)
-    )
-    return [_record(row, working=is_working, last_seq=seq) for row, is_working, seq in rows]
-
-
-def _record(row: SessionRow, *, working: bool, last_seq: int) -> SessionRecord:
+def _record(row: Sequence[Any]) -> SessionRecord:
     return SessionRecord(
-        session_id=SessionId(row.id),
-        harness_id=HarnessId(row.harness_id),
-        status=row.status,
-        phase=row.phase,
-        title=row.title,
-        harness_session_id=row.harness_session_id,
-        created_at=row.created_at,
-        last_seen_at=row.last_seen_at,
-        stopped_at=row.stopped_at,
-        failure=row.failure,
-        working=working,
-        last_seq=last_seq,
+        session_id=SessionId(row[0]),
+        harness_id=HarnessId(row[1]),
+        status=SessionStatus(row[2]),
+        phase=None if row[3] is None else SessionPhase(row[3]),
+        title=row[4],
+        harness_session_id=row[5],
+        created_at=row[6],
+        last_seen_at=row[7],
+        stopped_at=row[8],
+        failure=row[9],
+        working=row[10],
+        last_seq=row[11],
     )
+
+
+_WORKING = (
+    select(PromptRow.id)
+    .where(
+        PromptRow.session_id == SessionRow.id,
+        PromptRow.status != literal_column(f"'{PromptStatus.DONE}'"),
+    )
+    .exists()
+)
+_SESSIONS = (
+    select(
+        SessionRow.id,
+        SessionRow.harness_id,
+        SessionRow.status,
+        SessionRow.phase,
+        SessionRow.title,
+        SessionRow.harness_session_id,
+        SessionRow.created_at,
+        SessionRow.last_seen_at,
+        SessionRow.stopped_at,
+        SessionRow.failure,
+        _WORKING,
+        func.coalesce(SessionStreamRow.last_seq, literal_column("0")),
+    )
+    .outerjoin(SessionStreamRow, SessionStreamRow.session_id == SessionRow.id)
+    .where(SessionRow.deleting_at.is_(None))
+)
+_LIST = Statement(
+    _SESSIONS.where(SessionRow.harness_id == bindparam("harness_id", type_=Uuid)).order_by(
+        SessionRow.created_at.desc(), SessionRow.id
+    )
+)
+_GET = Statement(_SESSIONS.where(SessionRow.id == bindparam("session_id", type_=Uuid)))

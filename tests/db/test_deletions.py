@@ -60,12 +60,10 @@ async def test_what_was_deleted_before_stays_so_when_its_project_comes_back(
         await undo(database, own)
     await undo(database, whole)
     await undo(database, whole)
-    async with database.read() as session:
-        left = await harnesses.list_harnesses(session, project, ada)
+    left = await harnesses.list_harnesses(database, project, ada)
     assert [one.harness_id for one in left] == [second]
     await undo(database, own)
-    async with database.read() as session:
-        assert len(await harnesses.list_harnesses(session, project, ada)) == 2
+    assert len(await harnesses.list_harnesses(database, project, ada)) == 2
 
 
 async def test_the_timelines_of_its_harnesses_tell_of_a_projects_deletion_and_its_return(

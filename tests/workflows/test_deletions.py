@@ -31,8 +31,7 @@ async def gone(platform: Platform, workflow_id: str) -> None:
 
 async def stay(platform: Platform, user: UserId, *others: ProjectId) -> None:
     """What belongs to nobody who was deleted is still there."""
-    async with platform.database.read() as rows:
-        found = await projects.list_projects(rows, user)
+    found = await projects.list_projects(platform.database, user)
     assert {p.project_id for p in found} == set(others)
 
 
