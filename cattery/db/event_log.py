@@ -8,7 +8,8 @@ PostgreSQL, so a commit an event would collapse at load.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -20,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from cattery.db.engine import Database
 from cattery.db.event_blobs import WHOLE_DATA, WITH_BLOB, store_blob
 from cattery.db.fences import Fence
+from cattery.db.statements import Statement
 from cattery.events.model import LoggedEvent, NewEvent
 from cattery.ids import SessionId
 from cattery.jsontypes import JsonObject
@@ -287,20 +289,30 @@ async def read_events(
 
     With `whole` large events come as they were, not as their beginnings.
     """
+    statement = reading_statement(whole=whole, of_turn=turn_no is not None)
+    values: dict[str, Any] = {"session_id": session_id, "after": after}
+    if turn_no is not None:
+        values["turn_no"] = turn_no
+    return [LoggedEvent(*row) for row in await database.fetch_all(statement, **values)]
+
+
+@cache
+def reading_statement(*, whole: bool, of_turn: bool) -> Statement:
+    """Return the statement that reads a session's events, or those of one turn alone.
+
+    They are two, so that those of a turn come by its index, however long the log is.
+    """
     data, blobs = (WHOLE_DATA, WITH_BLOB) if whole else ("e.data", "")
-    async with database.read() as session:
-        rows = await session.execute(
-            text(
-                f"""
-                SELECT e.seq, e.turn_no, e.type, {data} FROM session_event e {blobs}
-                WHERE e.session_id = :session_id AND e.seq > :after
-                  AND (CAST(:turn_no AS int) IS NULL OR e.turn_no = :turn_no)
-                ORDER BY e.seq
-                """  # noqa: S608 - constants of ours
-            ),
-            {"session_id": session_id, "after": after, "turn_no": turn_no},
+    turn = "AND e.turn_no = :turn_no" if of_turn else ""
+    return Statement(
+        text(
+            f"""
+            SELECT e.seq, e.turn_no, e.type, {data} FROM session_event e {blobs}
+            WHERE e.session_id = :session_id AND e.seq > :after {turn}
+            ORDER BY e.seq
+            """  # noqa: S608 - constants of ours
         )
-        return [LoggedEvent(seq, turn, type_, _object(data)) for seq, turn, type_, data in rows]
+    )
 
 
 async def read_event_by_key(
