@@ -19,6 +19,7 @@ from cattery.auth.bootstrap import mint_token
 from cattery.db.migrate import upgrade
 from tests.bench.api_alone import running_api
 from tests.bench.filled_log import FilledSession
+from tests.bench.open_loop import open_client
 from tests.processes import child_named
 
 STREAM_PAGE = 500
@@ -154,10 +155,8 @@ class Reader:
 @asynccontextmanager
 async def reading(site: FilledSite, folder: Path) -> AsyncIterator[Reader]:
     """Run the HTTP process on a filled database."""
-    timeout = aiohttp.ClientTimeout(total=None)
-    connector = aiohttp.TCPConnector(limit=0)
     async with (
-        aiohttp.ClientSession(timeout=timeout, connector=connector) as http,
+        open_client() as http,
         running_api(folder, site.url, site.secret, http) as (api, base_url),
     ):
         processes = {"api": api.process, "postgres": child_named("postgres")}

@@ -21,6 +21,16 @@ BUSY = 0.7
 PATIENCE = 60.0
 """Seconds after which an answer counts as lost."""
 _LEAD = 0.05
+_IDLE = 2.0
+"""Seconds after which a connection is not used again: the API closes those that rest for five, and
+a request that meets that moment would fail for no fault of anybody's."""
+
+
+def open_client(headers: Mapping[str, str] | None = None) -> aiohttp.ClientSession:
+    """Make a client that holds as many connections as there are requests."""
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE)
+    timeout = aiohttp.ClientTimeout(total=None)
+    return aiohttp.ClientSession(headers=headers, connector=connector, timeout=timeout)
 
 
 @dataclass

@@ -23,7 +23,7 @@ import psutil
 import psycopg
 import uvloop
 
-from tests.bench.open_loop import HEAD, Loop, line, send_in_loop
+from tests.bench.open_loop import HEAD, Loop, line, open_client, send_in_loop
 from tests.bench.rig import Rig, running_rig
 from tests.bench.tables import describe_run
 
@@ -63,7 +63,8 @@ class Ending:
 
 async def _run(given: argparse.Namespace) -> bool:
     print(f"{describe_run()}\n", flush=True)
-    async with running_rig() as rig:
+    async with running_rig() as rig, open_client({"Authorization": f"Bearer {rig.token}"}) as http:
+        rig.http = http
         sessions = await _open_sessions(rig, given.sessions)
         parts = {
             "api": rig.api_process.process,

@@ -12,6 +12,7 @@ from statistics import mean
 import psycopg
 
 SHOWN = 5
+_RELOAD = "SELECT pg_reload_conf()"
 _FLUSHED = 1.0
 """Seconds after which the server's log has what was run."""
 _STATEMENT = re.compile(r"duration: ([\d.]+) ms  (?:statement|execute [^:]*): (.*)", re.DOTALL)
@@ -60,7 +61,7 @@ def _mean(runs: list[Run]) -> float:
 def _set(url: str, minimum: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"ALTER SYSTEM SET log_min_duration_statement = {minimum}".encode())
-        connection.execute("SELECT pg_reload_conf()")
+        connection.execute(_RELOAD)
 
 
 def _read_log(data: Path) -> Iterator[Run]:
@@ -68,7 +69,11 @@ def _read_log(data: Path) -> Iterator[Run]:
         for row in file.read_text().splitlines():
             entry = json.loads(row)
             found = _STATEMENT.match(entry.get("message", ""))
-            if found and found.group(2).lstrip().upper().startswith(("SELECT", "WITH")):
+            if (
+                found
+                and _RELOAD not in found.group(2)
+                and found.group(2).lstrip().upper().startswith(("SELECT", "WITH"))
+            ):
                 given = dict(_PARAMETER.findall(entry.get("detail", "")))
                 yield Run(found.group(2), float(found.group(1)), given)
 
