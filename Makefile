@@ -15,10 +15,10 @@ export CATTERY_TOOLS ?= $(CURDIR)/.tools
 T ?=
 # The slow ones and those that need a cluster have targets of their own.
 MARKS := -m "not slow and not cluster and not compose"
-# Three files at a time where tests mostly wait for real processes, each with servers of its own; those
-# with a browser and a whole installation one after the other.
+# Files at a time where tests mostly wait for real processes, each process with servers of its own;
+# tests/lanes.py says which files share one.
 SPREAD := -n 3 --dist loadfile
-FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay tests/bridges
+FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay tests/bridges tests/e2e
 PYTHON_FOLDERS := activities api bridges cattery cli clients filemgr gateway tests workers workflows
 
 ##@ Run
@@ -81,8 +81,7 @@ test: install-dev web ## Run all tests (T=path narrows them to some of the Pytho
 	@$(INSTALL) browsers
 ifeq ($(strip $(T)),)
 	@cd web && npm test
-	@$(BIN)/pytest $(MARKS) $(SPREAD) $(FOLDERS)
-	@exec $(BIN)/pytest $(MARKS) tests/e2e
+	@exec $(BIN)/pytest $(MARKS) $(SPREAD) $(FOLDERS)
 else
 	@exec $(BIN)/pytest $(MARKS) $(T)
 endif
@@ -96,13 +95,13 @@ test-web: ## Run the web UI's unit tests only
 
 test-e2e: install-dev web ## Run the tests with real processes and a real browser only
 	@$(INSTALL) browsers
-	@exec $(BIN)/pytest $(MARKS) tests/e2e $(T)
+	@exec $(BIN)/pytest $(MARKS) $(SPREAD) tests/e2e $(T)
 
 test-faults: install-dev ## Kill workers after each of their calls, and break what streams run over
 	@exec $(BIN)/pytest $(or $(T),tests/faults)
 
 test-cluster: install-dev ## Run the tests in a real cluster (CATTERY_CLUSTER_UP= or KUBECONFIG=)
-	@exec $(BIN)/pytest -m "cluster and not slow" tests/cluster \
+	@exec $(BIN)/pytest -m "cluster and not slow" -n 2 --dist loadfile tests/cluster \
 		--ignore tests/cluster/test_harnesses.py $(T)
 
 test-compose: install-dev ## Run compose.yaml under a real Docker engine (docker info, or CATTERY_DOCKER_UP=)

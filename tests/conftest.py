@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -14,10 +14,23 @@ from cattery.db.engine import Database, connect
 from cattery.db.migrate import upgrade
 from cattery.db.tables import Base
 from cattery.settings import DatabaseSettings
+from tests import lanes
 from tests.postgres_server import running_postgres
 
 EXTERNAL = "CATTERY_TEST_DATABASE_URL"
 """A server to use instead of our own: a URL whose user may create databases."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile`, hand out files, and whole lanes where several share something."""
+    return lanes.make_scheduler(config, log) if config.option.dist == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let several processes begin with what takes long."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        lanes.order(items)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -56,15 +69,20 @@ def database_url(postgres_url: str, worker_id: str) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def broom(database_url: str) -> "Iterator[Broom]":
+    """What empties the database; it keeps its connection, for most of the time went into that."""
+    made = Broom(database_url)
+    yield made
+    made.close()
+
+
 @pytest.fixture(autouse=True)
 def empty_tables(request: pytest.FixtureRequest) -> None:
     """Empty every table before a test that uses the database."""
-    if "database_url" not in request.fixturenames:
-        return
-    url: str = request.getfixturevalue("database_url")
-    with psycopg.connect(url, autocommit=True) as connection:
-        for table in reversed(Base.metadata.sorted_tables):
-            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table.name)))
+    if "database_url" in request.fixturenames:
+        broom: Broom = request.getfixturevalue("broom")
+        broom.sweep()
 
 
 @pytest.fixture
@@ -73,6 +91,29 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     made = connect(DatabaseSettings(url=SecretStr(database_url)))
     yield made
     await made.close()
+
+
+class Broom:
+    """Empties every table of a database."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection = psycopg.connect(url, autocommit=True)
+        tables = (sql.Identifier(table.name) for table in reversed(Base.metadata.sorted_tables))
+        self._statement = sql.SQL("; ").join(sql.SQL("DELETE FROM {}").format(t) for t in tables)
+
+    def sweep(self) -> None:
+        """Do it at once, over a new connection where a test has ended the old one."""
+        try:
+            self._connection.execute(self._statement)
+        except psycopg.OperationalError:
+            self._connection.close()
+            self._connection = psycopg.connect(self._url, autocommit=True)
+            self._connection.execute(self._statement)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._connection.close()
 
 
 class fresh_database:  # noqa: N801 - used like a function

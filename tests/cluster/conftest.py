@@ -11,11 +11,13 @@ Two ways to a cluster:
 """
 
 import base64
+import fcntl
 import os
 import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,15 +90,40 @@ class Deployed:
     since: str
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A folder that all test processes of this run share."""
+
+    folder: Path
+
+    @contextmanager
+    def take(self, what: str) -> Iterator[bool]:
+        """Hold the others back; yields whether this process is the first to do it."""
+        done = self.folder / f"{what}.done"
+        with (self.folder / "turn.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield not done.exists()
+            done.touch()
+
+
 @pytest.fixture(scope="session")
-def kubectl() -> Kubectl:
+def turn(tmp_path_factory: pytest.TempPathFactory) -> Turn:
+    """What several test processes of a run do one after the other."""
+    folder = tmp_path_factory.getbasetemp()
+    return Turn(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+
+
+@pytest.fixture(scope="session")
+def kubectl(turn: Turn) -> Kubectl:
     """The cluster, started if need be."""
     up = os.environ.get("CATTERY_CLUSTER_UP")
     if up:
         script = 'eval "$("$0")"; printf "%s\\n%s\\n" "$KUBECONFIG" "$(command -v kubectl)"'
-        result = subprocess.run(
-            ["bash", "-euc", script, up], capture_output=True, text=True, check=False, timeout=1_500
-        )
+        command = ["bash", "-euc", script, up]
+        with turn.take("cluster"):
+            result = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=1_500
+            )
         assert result.returncode == 0, f"{up} failed: {result.stderr[-2_000:]}"
         kubeconfig, program = result.stdout.split("\n")[-3:-1]
         return Kubectl(program, Path(kubeconfig))
@@ -111,18 +138,14 @@ def kubectl() -> Kubectl:
 
 
 @pytest.fixture(scope="session")
-def images(kubectl: Kubectl) -> str:
+def images(kubectl: Kubectl, turn: Turn) -> str:
     """The tag of Cattery's images, built and loaded."""
     if os.environ.get("TAG"):
         return os.environ["TAG"]
-    builder = os.environ.get("IMAGE_BUILD")
-    stand_ins = os.environ.get("CATTERY_STANDINS")
-    if builder and stand_ins:
-        loaded = _run([builder, "ls"])
-        for name, folder in STAND_INS.items():
-            if f"/{name}\n" not in loaded:
-                _run([builder, "build", "-t", name, str(Path(stand_ins) / folder)])
-    _build(OUR_IMAGES)
+    with turn.take("images") as is_first:
+        if is_first:
+            _build_stand_ins()
+            _build(OUR_IMAGES)
     return BUILT_TAG
 
 
@@ -173,6 +196,16 @@ async def admin(deployed: Deployed) -> AsyncIterator[httpx.AsyncClient]:
         timeout=30,
     ) as client:
         yield client
+
+
+def _build_stand_ins() -> None:
+    builder = os.environ.get("IMAGE_BUILD")
+    stand_ins = os.environ.get("CATTERY_STANDINS")
+    if builder and stand_ins:
+        loaded = _run([builder, "ls"])
+        for name, folder in STAND_INS.items():
+            if f"/{name}\n" not in loaded:
+                _run([builder, "build", "-t", name, str(Path(stand_ins) / folder)])
 
 
 def _build(names: Sequence[str]) -> None:

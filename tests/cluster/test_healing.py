@@ -15,9 +15,7 @@ import pytest
 
 from cattery.sandboxes.port import Observation, SandboxSpec, SandboxState
 from cattery.settings import SandboxSettings
-from tests.cluster.conftest import Deployed
 from tests.cluster.faults import Faults, find_faults
-from tests.cluster.kubectl import SANDBOXES
 from tests.cluster.runtime_site import (
     RuntimeSite,
     namespace,  # noqa: F401 - fixtures
@@ -25,9 +23,7 @@ from tests.cluster.runtime_site import (
     patiently,
     toy_image,  # noqa: F401
 )
-from tests.cluster.test_story import told
 from tests.conformance import eventually, make_spec, run
-from tests.e2e.client import objects_of
 
 SECONDS = 240
 MIB = 1024**2
@@ -136,24 +132,3 @@ def _is_news(seen: Observation, started: Observation) -> bool:
     has_moved = seen.endpoint is not None and seen.endpoint.base_url != address
     has_failed = seen.state is SandboxState.FAILED
     return has_moved or has_failed or seen.restarts > started.restarts
-
-
-async def test_a_person_sees_that_a_deleted_pod_was_healed_and_goes_on(deployed: Deployed) -> None:
-    async with told(deployed) as story:
-        ready = await story.wait_for("ready", "failed")
-        assert ready["sandbox_status"] == "ready", ready["failure"]
-        assert await story.say("run echo before")
-        deployed.kubectl.run(
-            "--namespace", SANDBOXES, "delete", "pod", str(ready["task_name"]), "--wait=false"
-        )
-
-        async def is_healed() -> bool:
-            harness = await story.harness()
-            return bool(harness["recoveries"]) and harness["sandbox_status"] == "ready"
-
-        await eventually(is_healed, seconds=SECONDS)
-        healed = await story.harness()
-        assert len(objects_of(healed["recoveries"])) == 1
-        assert healed["generation"] == ready["generation"]
-        assert healed["sandbox_url"] != ready["sandbox_url"]
-        assert await story.say("run echo after")

@@ -167,6 +167,27 @@ async def test_a_sandbox_sleeps_when_nobody_uses_it_and_when_its_time_is_over_an
         assert await story.read_file("hello.txt") == written
 
 
+async def test_a_person_sees_that_a_deleted_pod_was_healed_and_goes_on(deployed: Deployed) -> None:
+    async with told(deployed) as story:
+        ready = await story.wait_for("ready", "failed")
+        assert ready["sandbox_status"] == "ready", ready["failure"]
+        assert await story.say("run echo before")
+        deployed.kubectl.run(
+            "--namespace", SANDBOXES, "delete", "pod", str(ready["task_name"]), "--wait=false"
+        )
+
+        async def is_healed() -> bool:
+            harness = await story.harness()
+            return bool(harness["recoveries"]) and harness["sandbox_status"] == "ready"
+
+        await eventually(is_healed, seconds=SECONDS)
+        healed = await story.harness()
+        assert len(objects_of(healed["recoveries"])) == 1
+        assert healed["generation"] == ready["generation"]
+        assert healed["sandbox_url"] != ready["sandbox_url"]
+        assert await story.say("run echo after")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1_200, func_only=True)
 async def test_the_whole_story_with_the_api_server_away_in_the_middle_of_each_step(

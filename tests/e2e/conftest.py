@@ -17,8 +17,16 @@ type Welcome = Callable[..., Awaitable[Person]]
 """Opens a window: `await welcome()`, `await welcome("name", "password", size=PHONE)`."""
 _EXPECTED = "the server responded with a status of 401"
 """What Chromium writes when a page finds that nobody is signed in."""
+TEST_TIMEOUT = 120
+_FOLDER = Path(__file__).parent
 _site = pytest.StashKey[Site]()
 _failed = pytest.StashKey[bool]()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give every test here time that does not count what the product takes to start."""
+    if _FOLDER in item.path.parents and item.get_closest_marker("timeout") is None:
+        item.add_marker(pytest.mark.timeout(TEST_TIMEOUT, func_only=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from cli.home import default_tools_folder, default_web_dist
 
 COMMAND = [sys.executable, "-P", "-m", "cli.main"]
 UPLOAD_LIMIT = 20 * 1024 * 1024
-READY_WITHIN = 90.0
+READY_WITHIN = 300.0
+"""For a machine that does a lot beside it: without the product a whole file fails."""
 STOPPED_WITHIN = 20.0
 _POLL_SECONDS = 0.03
 _SAID_AT_THE_END = 25

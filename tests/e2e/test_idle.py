@@ -58,7 +58,7 @@ async def wait_for(client: Client, harness_id: str, status: str) -> JsonObject:
     return found
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300, func_only=True)
 async def test_a_sandbox_is_suspended_and_a_prompt_wakes_it_with_its_conversation(
     site: Site, metrics: str
 ) -> None:
