@@ -15,10 +15,10 @@ export CATTERY_TOOLS ?= $(CURDIR)/.tools
 T ?=
 # The slow ones and those that need a cluster have targets of their own.
 MARKS := -m "not slow and not cluster and not compose"
-# Files at a time where tests mostly wait for real processes, each process with servers of its own;
-# tests/lanes.py says which files share one.
+# Three files at a time where tests mostly wait for real processes, each with servers of its own; those
+# with a browser and a whole installation one after the other: three of them at once starve each other.
 SPREAD := -n 3 --dist loadfile
-FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay tests/bridges tests/e2e
+FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay tests/bridges
 PYTHON_FOLDERS := activities api bridges cattery cli clients filemgr gateway tests workers workflows
 
 ##@ Run
@@ -81,7 +81,8 @@ test: install-dev web ## Run all tests (T=path narrows them to some of the Pytho
 	@$(INSTALL) browsers
 ifeq ($(strip $(T)),)
 	@cd web && npm test
-	@exec $(BIN)/pytest $(MARKS) $(SPREAD) $(FOLDERS)
+	@$(BIN)/pytest $(MARKS) $(SPREAD) $(FOLDERS)
+	@exec $(BIN)/pytest $(MARKS) tests/e2e
 else
 	@exec $(BIN)/pytest $(MARKS) $(T)
 endif
@@ -95,7 +96,7 @@ test-web: ## Run the web UI's unit tests only
 
 test-e2e: install-dev web ## Run the tests with real processes and a real browser only
 	@$(INSTALL) browsers
-	@exec $(BIN)/pytest $(MARKS) $(SPREAD) tests/e2e $(T)
+	@exec $(BIN)/pytest $(MARKS) tests/e2e $(T)
 
 test-faults: install-dev ## Kill workers after each of their calls, and break what streams run over
 	@exec $(BIN)/pytest $(or $(T),tests/faults)

@@ -1,34 +1,22 @@
 """Which tests one process runs one after the other, when several processes run tests (`-n 3`).
 
-Usually those of a file, which share what its fixtures start. Files that want a running product, or
-a deployed one, share that instead: each would start one of its own. What takes long begins first.
+Usually those of a file, which share what its fixtures start. Files of the cluster's tests that want
+a deployed Cattery share that instead. What takes long begins first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-_PRODUCTS: Sequence[Sequence[str]] = (
-    ("test_story", "test_accessibility", "test_survival"),
-    ("test_hostile_input", "test_lifecycles", "test_terminal", "test_stream_survival"),
-)
-"""Files of `tests/e2e` by the running product that they share."""
 _DEPLOYED = (
     *("test_story", "test_cut_points", "test_deployment", "test_sandbox_policy"),
     *("test_harnesses", "test_rights"),
 )
 """Files of `tests/cluster` for the one deployed Cattery; the others have namespaces."""
-LANES: Mapping[str, str] = {
-    **{
-        f"tests/e2e/{name}.py": f"product {number}"
-        for number, names in enumerate(_PRODUCTS, start=1)
-        for name in names
-    },
-    **{f"tests/cluster/{name}.py": "deployed" for name in _DEPLOYED},
-}
-_SLOWEST_FIRST = ("tests/e2e/", "tests/workflows/", "tests/bridges/", "tests/api/")
+LANES: Mapping[str, str] = {f"tests/cluster/{name}.py": "deployed" for name in _DEPLOYED}
+_SLOWEST_FIRST = ("tests/workflows/", "tests/bridges/", "tests/api/")
 
 
 def lane_of(nodeid: str) -> str:
@@ -43,9 +31,8 @@ def order(items: list[pytest.Item]) -> None:
     """Put first what takes long; within that the order stays as it was, by chance."""
     folders = [*_SLOWEST_FIRST, ""]
 
-    def rank(item: pytest.Item) -> tuple[bool, int]:
-        folder = next(i for i, name in enumerate(folders) if item.nodeid.startswith(name))
-        return not lane_of(item.nodeid).startswith("product"), folder
+    def rank(item: pytest.Item) -> int:
+        return next(i for i, name in enumerate(folders) if item.nodeid.startswith(name))
 
     items.sort(key=rank)
 

@@ -14,7 +14,7 @@ def test_every_file_with_a_lane_is_there() -> None:
 
 
 def test_files_share_a_lane_or_have_their_own() -> None:
-    assert lane_of("tests/e2e/test_story.py::test_a") == "product 1"
+    assert lane_of("tests/e2e/test_story.py::test_a") == "tests/e2e/test_story.py"
     assert lane_of("tests/cluster/test_story.py::test_a") == "deployed"
     assert lane_of("tests/cluster/test_leases.py::test_a[x::y]") == "namespaces"
     assert lane_of("tests/unit/test_lanes.py::test_a") == "tests/unit/test_lanes.py"
