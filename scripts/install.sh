@@ -185,6 +185,7 @@ install_test_programs() {
   find_chromium || missing+=(chromium)
   command -v bwrap >/dev/null || missing+=(bubblewrap)
   command -v rg >/dev/null || missing+=(ripgrep)
+  command -v cc >/dev/null || missing+=(gcc libc6-dev) # for a clock that is wrong
   if [ "${#missing[@]}" -eq 0 ]; then return; fi
   if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     say "installing with apt-get what the tests need: ${missing[*]}"

@@ -300,19 +300,6 @@ def _data(event: JsonObject) -> JsonObject:
     return data
 
 
-def stall_between(watchers: Iterable[Watcher], began: float, ended: float) -> float:
-    """Return the longest that a piece was under way during a span of time."""
-    return max(
-        (
-            delay.received_at - delay.sent_at
-            for watcher in watchers
-            for delay in watcher.delays
-            if delay.sent_at <= ended and delay.received_at >= began
-        ),
-        default=0.0,
-    )
-
-
 type Condition = Callable[[], bool]
 
 

@@ -38,6 +38,19 @@ def p99_between(watchers: Iterable[Watcher], began: float, ended: float) -> floa
     return late[math.ceil(len(late) * 0.99) - 1]
 
 
+def stall_between(watchers: Iterable[Watcher], began: float, ended: float) -> float:
+    """Return the longest that a piece was under way during a span of time."""
+    return max(
+        (
+            delay.received_at - delay.sent_at
+            for watcher in watchers
+            for delay in watcher.delays
+            if delay.sent_at <= ended and delay.received_at >= began
+        ),
+        default=0.0,
+    )
+
+
 def assert_undisturbed(calm: float, disturbed: float, crowding: float) -> None:
     """Fail where pieces were so much later than before that somebody was held up."""
     allowed = min(BLOCKED, max(FACTOR * calm, FLOOR * crowding))

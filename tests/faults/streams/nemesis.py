@@ -11,7 +11,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.faults.streams.checks import check, settle, stall_between
+from tests.faults.streams.checks import check, settle
+from tests.faults.streams.delays import stall_between
 from tests.faults.streams.misfortunes import MISFORTUNES, Misfortune
 from tests.faults.streams.people import People, Turn
 from tests.faults.streams.report import Report
