@@ -1,12 +1,13 @@
 """Harnesses hang, vanish and babble, and the network to them is cut: the text is still theirs."""
 
 import asyncio
+import time
 
 import pytest
 
 from activities.turn_run import RECONNECT_DELAYS
 from tests.faults.streams.installation import Installation
-from tests.faults.streams.people import People
+from tests.faults.streams.people import CALL_SECONDS, People
 from tests.faults.streams.proxy import TcpProxy
 from tests.faults.streams.scenes import LONG_TALK, TALK, scene
 
@@ -64,6 +65,22 @@ async def test_f30_a_partition_from_the_harness_leaves_no_gap_and_nothing_twice(
         link.weather.delay = 0.3
         await played.until_talking()
         await link.heal()
+        await played.finish()
+
+
+async def test_f6_a_prompt_is_taken_within_seconds_though_temporal_says_nothing(
+    people: People, installation: Installation, harness: str
+) -> None:
+    async with scene(people, harness, sessions=1, text=None) as played:
+        links = [installation.links[f"{api.name}/temporal"] for api in installation.apis]
+        for link in links:
+            link.hold()
+        since, tries = time.monotonic(), people.tries
+        await played.prompt_all("stamp deltas=10 rate=20 size=24")
+        assert people.tries == tries + 1, "it was not taken at the first try"
+        assert time.monotonic() - since < CALL_SECONDS
+        for link in links:
+            await link.heal()
         await played.finish()
 
 
