@@ -131,9 +131,11 @@ class Watcher:
         if number is not None and number != str(seq).encode():
             self.refused.append(f"event {seq} came under the id {number.decode()}")
         body = orjson.dumps(event, option=orjson.OPT_SORT_KEYS)
-        self.is_idle = event["type"] == "session.idle"
-        if self.is_idle and isinstance(event["turn_no"], int):
-            self.idle_after = event["turn_no"]
+        turn_no = event["turn_no"]
+        assert isinstance(turn_no, int)
+        if event["type"] == "session.idle":
+            self.idle_after = max(self.idle_after, turn_no)
+        self.is_idle = 0 < self.idle_after >= turn_no  # a title may come after the end
         self.events.append(Received(seq, body, now))
         if event["type"] == "message.delta" and (stamp := _STAMP.search(body)):
             self.delays.append(Delay(int(stamp.group(1)) / 1e9, now))
