@@ -24,5 +24,5 @@ async def heartbeating() -> AsyncIterator[None]:
 
 async def _beat_for_ever() -> None:
     while True:
+        await asyncio.sleep(INTERVAL)  # the start is a sign of life by itself
         activity.heartbeat()
-        await asyncio.sleep(INTERVAL)

@@ -108,6 +108,15 @@ class Platform:
     async def events(self, session: SessionId) -> list[LoggedEvent]:
         return await read_events(self.database, session)
 
+    async def wait_for_rest(self, session: SessionId) -> None:
+        """Wait until the rows say too that no turn runs: they follow the log's last event."""
+
+        async def rests() -> bool:
+            async with self.database.read() as rows:
+                return not await prompts.list_open_prompts(rows, session)
+
+        await self.until(rests, "the turns' rows to be done")
+
     async def wait_for_idles(self, session: SessionId, count: int) -> list[LoggedEvent]:
         await self.wait_for_events(session, EventType.SESSION_IDLE, count)
         return await self.events(session)

@@ -57,6 +57,7 @@ class Resting:
 
     async def suspend(self) -> HarnessRecord:
         """Have it found idle, and wait until it sleeps."""
+        await self.platform.wait_for_rest(self.session)
         await self.pass_time()
         assert await self.sweep() == 1
         return await self.wait_until_asleep()
@@ -102,6 +103,7 @@ async def resting(bare_platform: Platform) -> AsyncIterator[Resting]:
             await harnesses.set_idle_timeout(rows, project, harness, TIMEOUT, by=user)
         await bare_platform.prompt(session, user, "deltas=3 size=1")
         await bare_platform.wait_for_idles(session, 1)
+        await bare_platform.wait_for_rest(session)
         yield Resting(bare_platform, runtime, user, harness, session)
         runtime.end_gate.set()
 

@@ -201,6 +201,7 @@ async def test_a_turn_is_few_statements_besides_its_events(platform: Platform) -
     user, _, session = await open_session(platform)
     await platform.prompt(session, user, "deltas=1")
     await platform.wait_for_idles(session, 1)
+    await platform.wait_for_rest(session)
     with counted_statements() as counts:
         await platform.prompt(session, user, "deltas=1")
         await platform.wait_for_idles(session, 2)
