@@ -175,13 +175,15 @@ def _watch_http(calls: Outgoing) -> None:
 def _watch_database(calls: Outgoing) -> None:
     run: _Calling = psycopg.AsyncCursor.execute
     commit: _Calling = psycopg.AsyncConnection.commit
+    leave: _Calling = psycopg.AsyncTransaction.__aexit__
 
     async def execute(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
         who = calls.doing()
         result = await run(self, query, *arguments, **options)
         text = query.decode() if isinstance(query, bytes) else str(query)
         if who and text.strip(" ;"):
-            effect = self.connection.autocommit and _CHANGES.search(text) is not None
+            is_over = self.connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+            effect = is_over and _CHANGES.search(text) is not None
             calls.passed(f"{who}: {_name_statement(text)}", effect=effect)
         return result
 
@@ -192,7 +194,15 @@ def _watch_database(calls: Outgoing) -> None:
         if who and is_open:
             calls.passed(f"{who}: COMMIT", effect=True)
 
+    async def end_block(self: Any, *error: Any) -> Any:
+        who = calls.doing()
+        result = await leave(self, *error)
+        if who and error[0] is None:
+            calls.passed(f"{who}: COMMIT", effect=True)
+        return result
+
     psycopg.AsyncCursor.execute = execute  # type: ignore[method-assign]
+    psycopg.AsyncTransaction.__aexit__ = end_block  # type: ignore[method-assign]
     psycopg.AsyncConnection.commit = end  # type: ignore[method-assign]
 
 
