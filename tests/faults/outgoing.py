@@ -202,7 +202,7 @@ def _watch_database(calls: Outgoing) -> None:
         return result
 
     psycopg.AsyncCursor.execute = execute  # type: ignore[method-assign]
-    psycopg.AsyncTransaction.__aexit__ = end_block  # type: ignore[method-assign]
+    psycopg.AsyncTransaction.__aexit__ = end_block  # type: ignore[method-assign, assignment]
     psycopg.AsyncConnection.commit = end  # type: ignore[method-assign]
 
 
