@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 INSTALL := scripts/install.sh
+# Not for tests/faults: there one failure in a thousand is what is looked for.
+TESTS := scripts/tests.sh
 export CATTERY_TOOLS ?= $(CURDIR)/.tools
 
 # T narrows tests: make test T=tests/unit, make test T="-k sentence"
@@ -81,10 +83,8 @@ test: install-dev web ## Run all tests (T=path narrows them to some of the Pytho
 	@$(INSTALL) browsers
 ifeq ($(strip $(T)),)
 	@cd web && npm test
-	@$(BIN)/pytest $(MARKS) $(SPREAD) $(FOLDERS) || { \
-		printf '\n== what failed beside two others, again, with nothing beside it\n'; \
-		$(BIN)/pytest $(MARKS) --last-failed --last-failed-no-failures none $(FOLDERS); }
-	@exec $(BIN)/pytest $(MARKS) tests/e2e
+	@$(TESTS) $(MARKS) $(SPREAD) $(FOLDERS)
+	@$(TESTS) $(MARKS) tests/e2e
 else
 	@exec $(BIN)/pytest $(MARKS) $(T)
 endif
@@ -104,14 +104,14 @@ test-faults: install-dev ## Kill workers after each of their calls, and break wh
 	@exec $(BIN)/pytest $(or $(T),tests/faults)
 
 test-cluster: install-dev ## Run the tests in a real cluster (CATTERY_CLUSTER_UP= or KUBECONFIG=)
-	@exec $(BIN)/pytest -m "cluster and not slow" -n 2 --dist loadfile tests/cluster \
+	@$(TESTS) -m "cluster and not slow" -n 2 --dist loadfile tests/cluster \
 		--ignore tests/cluster/test_harnesses.py $(T)
 
 test-compose: install-dev ## Run compose.yaml under a real Docker engine (docker info, or CATTERY_DOCKER_UP=)
 	@exec $(BIN)/pytest tests/compose $(T)
 
 test-cluster-harnesses: install-dev ## Run each harness's rows of the bench in a pod
-	@exec $(BIN)/pytest tests/cluster/test_harnesses.py $(T)
+	@$(TESTS) tests/cluster/test_harnesses.py $(T)
 
 test-cluster-faults: install-dev ## Run those that take the cluster's API server away again and again
 	@exec $(BIN)/pytest -m "cluster and slow" tests/cluster $(T)

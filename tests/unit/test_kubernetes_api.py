@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -151,10 +152,12 @@ async def test_an_api_server_that_comes_back_is_not_noticed(
     assert (await api.list(Kind.POD)).items == ()
 
 
-async def test_no_api_server_is_told(api: ClusterApi, cluster: FakeCluster) -> None:
-    await cluster.close()
-    with pytest.raises(ClusterUnreachableError, match="the connection fails"):
-        await api.list(Kind.POD)
+async def test_no_api_server_is_told(cluster: FakeCluster, tmp_path: Path) -> None:
+    enough = replace(IMPATIENT, connect=timedelta(seconds=10), answer=timedelta(seconds=10))
+    async with open_api(cluster, tmp_path, patience=enough) as api:
+        await cluster.close()
+        with pytest.raises(ClusterUnreachableError, match="the connection fails"):
+            await api.list(Kind.POD)
 
 
 async def test_the_servers_wish_to_be_left_alone_is_honoured(
