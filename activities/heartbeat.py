@@ -7,14 +7,19 @@ from contextlib import asynccontextmanager
 from temporalio import activity
 
 INTERVAL = 4.0
-"""Seconds; a third of the heartbeat time-out of a turn, so that one late beat is no death. Each
-beat is a write in Temporal, which every running turn pays for."""
+"""Seconds; less than a third of the heartbeat time-out, so that one late beat is no death."""
+TURN_INTERVAL = 10.0
+"""Seconds for a turn. Each beat is a write in Temporal, which every running turn pays for; a dead
+worker is noticed long before by its peers (`workers.peers`)."""
 
 
 @asynccontextmanager
-async def heartbeating() -> AsyncIterator[None]:
-    """Beat while the body runs. A cancelled activity's body is cancelled as usual."""
-    beating = asyncio.create_task(_beat_for_ever(), name="heartbeat")
+async def heartbeating(interval: float = INTERVAL) -> AsyncIterator[None]:
+    """Beat each `interval` seconds while the body runs.
+
+    A cancelled activity's body is cancelled as usual, with the answer to a beat.
+    """
+    beating = asyncio.create_task(_beat_for_ever(interval), name="heartbeat")
     try:
         yield
     finally:
@@ -22,7 +27,7 @@ async def heartbeating() -> AsyncIterator[None]:
         await asyncio.gather(beating, return_exceptions=True)
 
 
-async def _beat_for_ever() -> None:
+async def _beat_for_ever(interval: float) -> None:
     while True:
-        await asyncio.sleep(INTERVAL)  # the start is a sign of life by itself
+        await asyncio.sleep(interval)  # the start is a sign of life by itself
         activity.heartbeat()

@@ -8,7 +8,7 @@ import structlog
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from activities.heartbeat import heartbeating
+from activities.heartbeat import TURN_INTERVAL, heartbeating
 from activities.turn_run import TurnRun, TurnServices
 from cattery.db.engine import ReadSession
 from cattery.db.event_log import read_event_by_key, read_events
@@ -102,7 +102,7 @@ class TurnActivities:
         attempt_at = int(info.current_attempt_scheduled_time.timestamp() * 1_000_000)
         run = TurnRun(self._services, task, attempt_at)
         with translated_errors():
-            async with heartbeating():
+            async with heartbeating(TURN_INTERVAL):
                 return await self._run_until_shutdown(run)
 
     @activity.defn(name="turn.end")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -40,6 +41,7 @@ from cattery.temporal.naming import (
     SESSIONS_QUEUE,
 )
 from workers.observer import observing
+from workers.peers import watching_peers
 from workers.settings import WorkerSettings
 from workers.sweep_metrics import showing_sweeps
 from workflows.deletion import (
@@ -110,7 +112,7 @@ async def running_workers(parts: WorkerParts, settings: WorkerSettings) -> Async
             connections=connections,
             runtime=parts.runtime,
             registry=parts.registry,
-            owner=f"{socket.gethostname()}:{os.getpid()}",
+            owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}",
             unknown=UnknownFrames(runtime_of(parts.client).metric_meter),
             handoff_patience=max(0.0, settings.graceful_shutdown.total_seconds() - HANDOFF_SECONDS),
         )
@@ -118,6 +120,9 @@ async def running_workers(parts: WorkerParts, settings: WorkerSettings) -> Async
         await stack.enter_async_context(observing(parts.database, parts.runtime, parts.client))
         meter = runtime_of(parts.client).metric_meter
         await stack.enter_async_context(showing_sweeps(parts.database, meter))
+        await stack.enter_async_context(
+            watching_peers(parts.client, parts.database, services.owner)
+        )
         running = [asyncio.create_task(worker.run()) for worker in workers]
         try:
             yield
@@ -153,6 +158,7 @@ def create_workers(
     return [
         Worker(
             parts.client,
+            identity=services.owner,
             task_queue=SESSIONS_QUEUE,
             workflows=[SessionWorkflow],
             activities=[

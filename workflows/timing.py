@@ -106,8 +106,8 @@ MAX_TURN = timedelta(hours=6)
 TURN: ActivityOptions = {
     "start_to_close_timeout": MAX_TURN,
     "schedule_to_close_timeout": MAX_TURN + timedelta(hours=1),
-    # A worker that is killed is noticed after this; a turn's own beat comes every two seconds.
-    "heartbeat_timeout": timedelta(seconds=15),
+    # Where no other worker noticed that its own was killed (`workers.peers`), which takes seconds.
+    "heartbeat_timeout": timedelta(seconds=35),
     # Any worker may take a turn over at any time: attempts are not counted.
     "retry_policy": RetryPolicy(
         initial_interval=timedelta(milliseconds=200),

@@ -305,6 +305,17 @@ class SiteFactRow(Base):
     found_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class WorkerBeatRow(Base):
+    """A worker process that lives, by its count going up; see `cattery.db.worker_beats`."""
+
+    __tablename__ = "worker_beat"
+
+    worker: Mapped[str] = mapped_column(primary_key=True)
+    beats: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = ({"postgresql_with": {"fillfactor": 50}},)
+
+
 class SandboxTokenRow(Base):
     """The model credential of one sandbox generation, as a SHA-256 of it."""
 

@@ -35,6 +35,9 @@ async def test_a_killed_workers_turn_is_taken_over_and_nothing_is_lost_or_double
     async with worker_process(platform, 2):
         events = await platform.wait_for_idles(session, 1)
 
+    # The other's start, its four seconds of doubt, and a machine that is busy; without `peers` it
+    # is the heartbeat's time-out.
+    assert await longest_silence(platform, session) < 30
     assert [e.seq for e in events] == list(range(1, len(events) + 1))
     assert events[-1].data == {"outcome": "completed"}
     assert not any(e.type == EventType.MESSAGE_RESET for e in events)
@@ -57,12 +60,12 @@ async def longest_silence(platform: Platform, session_id: SessionId) -> float:
 
 
 async def owner_of(platform: Platform, session_id: SessionId) -> int:
-    """Return the process id of the worker that has a session's turn."""
+    """Return the process id of the worker that has a session's turn: `host:pid:random`."""
     async with platform.database.read() as rows:
         owner = await rows.scalar(
             text("SELECT owner FROM session_stream WHERE session_id = :id"), {"id": session_id}
         )
-    return int(str(owner).rpartition(":")[2])
+    return int(str(owner).split(":")[-2])
 
 
 async def tries_of_turn(platform: Platform, session_id: SessionId) -> list[str]:
@@ -97,13 +100,13 @@ async def test_a_worker_that_is_asked_to_stop_hands_its_turn_over_at_once(
             events = await platform.wait_for_idles(session, 1)
             assert await owner_of(platform, session) != owner
 
-    # It is the second that the tool takes, on a busy machine too. Once in a dozen runs at a load of
-    # 13 the turn stood still for a heartbeat's time-out (15 s) all the same; more is a fault.
+    # It is the second that the tool takes, on a busy machine too, unless Temporal gives the next
+    # attempt to the worker that stops: then its peer finds it after four more.
     silence = await longest_silence(platform, session)
     tries = await tries_of_turn(platform, session)
     record_property("longest_silence_seconds", round(silence, 3))
     print(f"longest silence at the hand-over: {silence:.3f} s, tries: {tries}")
-    assert silence < 30, tries
+    assert silence < 20, tries
     assert events[-1].data == {"outcome": "completed"}
     assert text_of(events) == said(20) * 10
     assert len(platform.posted_prompts(harness)) == 1

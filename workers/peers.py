@@ -1,0 +1,164 @@
+"""Notices within seconds that another worker has died, and has its turns taken over at once.
+
+Temporal learns of a dead worker from heartbeats that fail to come. Each heartbeat of each running
+turn is a write there, so they cannot be frequent; and people look at the turn that stands still. So
+each worker raises one count in the database, however many turns it runs, and watches those of the
+others. The attempts of one whose count stands still are failed in its name, and Temporal gives them
+to the next. One that ended in order is treated alike: a task that was handed out while it stopped
+may never have reached it.
+
+A worker is held dead by one that saw its count stand still for `PATIENCE` while it could itself
+count all the time. No clocks are compared, and neither a database that was away nor a machine that
+was too busy for the watcher makes anybody dead. To be wrong is safe all the same: what an attempt
+writes after a later one has begun is refused (`cattery.db.fences`). Where nobody is left to notice,
+or Temporal was away at that moment, the heartbeat's time-out remains.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
+from typing import Final
+
+import structlog
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.service import RPCError, RPCStatusCode
+
+from cattery.db.engine import Database
+from cattery.db.worker_beats import beat, forget, list_left_sessions
+from cattery.ids import SessionId
+from cattery.temporal.naming import session_workflow
+
+log = structlog.get_logger(__name__)
+
+INTERVAL: Final = 1.0
+"""Seconds between two beats."""
+PATIENCE: Final = 4.0
+"""Seconds for which a count may stand still."""
+WORKER_GONE: Final = "worker_gone"
+"""Failure type of an attempt whose worker is dead; another takes over."""
+_RETRY_DELAY = timedelta(milliseconds=50)
+_AT_ONCE = 20
+_RPC_TIMEOUT = timedelta(seconds=5)
+
+
+@asynccontextmanager
+async def watching_peers(client: Client, database: Database, worker: str) -> AsyncIterator[None]:
+    """Show that this worker lives, and watch the others, while the body runs.
+
+    `worker` is its name in the database and its identity in Temporal.
+    """
+    watching = asyncio.create_task(Peers(client, database, worker).watch(), name="peers")
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    beats: int
+    since: float
+
+
+class Pulse:
+    """Judges from counts, read one after the other, which workers are dead. No input or output."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Seen] = {}
+        self._looked_at = 0.0
+
+    def judge(self, counts: Mapping[str, int], now: float) -> list[tuple[str, int]]:
+        """Return who has stood still for too long, and at which count.
+
+        Args:
+            counts: of every other worker.
+            now: seconds of a clock that only goes forward.
+        """
+        was_away = now - self._looked_at > PATIENCE / 2
+        self._looked_at = now
+        known = {} if was_away else self._seen
+        self._seen = {
+            worker: seen
+            if (seen := known.get(worker)) and seen.beats == beats
+            else _Seen(beats, now)
+            for worker, beats in counts.items()
+        }
+        return [
+            (worker, seen.beats)
+            for worker, seen in self._seen.items()
+            if now - seen.since >= PATIENCE
+        ]
+
+
+class Peers:
+    """Watches the other workers of one installation."""
+
+    def __init__(self, client: Client, database: Database, worker: str) -> None:
+        self._client = client
+        self._database = database
+        self._worker = worker
+        self._pulse = Pulse()
+
+    async def watch(self) -> None:
+        """Beat and look for ever."""
+        async with asyncio.TaskGroup() as releases:
+            while True:
+                try:
+                    counts = await beat(self._database, self._worker)
+                    for peer, beats in self._pulse.judge(counts, monotonic()):
+                        if await forget(self._database, peer, beats):
+                            releases.create_task(self._release(peer))
+                except Exception as error:  # noqa: BLE001 - whatever is away comes back
+                    log.info("peers_not_seen", error=repr(error))
+                await asyncio.sleep(INTERVAL)
+
+    async def _release(self, peer: str) -> None:
+        """Fail every attempt that a dead worker was at, so that others go on with the turns."""
+        try:
+            sessions = await list_left_sessions(self._database, peer)
+        except Exception as error:  # noqa: BLE001 - the heartbeat's time-out remains
+            log.warning("turns_not_released", worker=peer, error=repr(error))
+            return
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def release(session_id: SessionId) -> int:
+            async with slots:
+                return await self._release_session(peer, session_id)
+
+        released = sum(await asyncio.gather(*(release(session_id) for session_id in sessions)))
+        tell = log.warning if released else log.info
+        tell("worker_gone", worker=peer, attempts_released=released)
+
+    async def _release_session(self, peer: str, session_id: SessionId) -> int:
+        workflow_id = session_workflow(session_id)
+        failure = ApplicationError(
+            f"Worker {peer} is gone; another one goes on.",
+            type=WORKER_GONE,
+            category=ApplicationErrorCategory.BENIGN,
+            next_retry_delay=_RETRY_DELAY,
+        )
+        released = 0
+        try:
+            handle = self._client.get_workflow_handle(workflow_id)
+            described = await handle.describe(rpc_timeout=_RPC_TIMEOUT)
+            for pending in described.raw_description.pending_activities:
+                is_started = pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
+                if not is_started or pending.last_worker_identity != peer:
+                    continue
+                attempt = self._client.get_async_activity_handle(
+                    workflow_id=workflow_id,
+                    run_id=described.run_id,
+                    activity_id=pending.activity_id,
+                )
+                await attempt.fail(failure, rpc_timeout=_RPC_TIMEOUT)
+                released += 1
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended, or was not begun
+                log.warning("turn_not_released", session_id=str(session_id), error=str(error))
+        return released
