@@ -6,6 +6,7 @@ that watches its session; a frame of a session that nobody watches (a sub-agent'
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -21,8 +22,6 @@ log = structlog.get_logger(__name__)
 QUEUE_FRAMES = 1_024
 """Frames that a turn may have unread. Full means that the reader stops reading, and TCP holds the
 harness back."""
-
-
 LINGER = 30.0
 """Seconds that a connection stays open after its last turn."""
 
@@ -34,24 +33,46 @@ class StreamLostError(SandboxError):
 
 
 class Watch:
-    """The frames of one session, as one turn reads them."""
+    """The frames of one session: put in by the reader, taken out by one turn.
+
+    A queue with a time-out does the same; it costs more than everything else that is done to a
+    piece of text, since each wait makes a timer. Here one timer follows the deadline as it moves.
+    """
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[HarnessFrame | StreamLostError] = asyncio.Queue(QUEUE_FRAMES)
+        self._frames: deque[HarnessFrame] = deque()
+        self._lost: StreamLostError | None = None
+        self._is_over = False
+        self._taker: asyncio.Future[None] | None = None
+        self._putter: asyncio.Future[None] | None = None
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     async def put(self, frame: HarnessFrame) -> None:
-        """Hand over a frame; waits while the turn is far behind."""
-        await self._queue.put(frame)
+        """Hand over a frame; waits while the turn is far behind.
+
+        After a loss nothing is taken any more: what was missed is found in the harness's history,
+        which is read after every loss, and nothing that came later must be taken in before it.
+        """
+        while len(self._frames) >= QUEUE_FRAMES and not (self._lost or self._is_over):
+            self._putter = asyncio.get_running_loop().create_future()
+            await self._putter
+        if not (self._lost or self._is_over):
+            self._frames.append(frame)
+            _release(self._taker)
 
     def lose(self, error: StreamLostError) -> None:
-        """Say that nothing more will come.
+        """Say that nothing more will come."""
+        self._lost = self._lost or error
+        _release(self._taker)
+        _release(self._putter)
 
-        Where there is no room, a frame makes it: what was missed is found in the harness's
-        history, which is read after every loss.
-        """
-        if self._queue.full():
-            self._queue.get_nowait()
-        self._queue.put_nowait(error)
+    def end(self) -> None:
+        """Say that nobody will take what comes, so that nobody waits for it."""
+        self._is_over = True
+        _release(self._putter)
+        if self._timer:
+            self._timer.cancel()
 
     async def take(self, timeout: float) -> list[HarnessFrame]:
         """Return what has come, at least one frame; nothing when the time was up first.
@@ -59,23 +80,36 @@ class Watch:
         Raises:
             StreamLostError: the stream broke off, and every frame before that was taken.
         """
-        try:
-            async with asyncio.timeout(timeout):
-                first = await self._queue.get()
-        except TimeoutError:
-            return []
-        frames: list[HarnessFrame] = []
-        item = first
-        while True:
-            if isinstance(item, StreamLostError):
-                if frames:
-                    self._queue.put_nowait(item)
-                    return frames
-                raise item
-            frames.append(item)
-            if self._queue.empty():
-                return frames
-            item = self._queue.get_nowait()
+        if not self._frames and not self._lost:
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.time() + timeout
+            if self._timer is None or self._timer.when() > self._deadline:
+                self._set_timer(loop)
+            self._taker = loop.create_future()
+            await self._taker
+        frames = list(self._frames)
+        self._frames.clear()
+        _release(self._putter)
+        if self._lost and not frames:
+            raise self._lost
+        return frames
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = loop.call_at(self._deadline, self._time_is_up, loop)
+
+    def _time_is_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if loop.time() < self._deadline:
+            self._set_timer(loop)  # something came meanwhile, and moved it
+        else:
+            _release(self._taker)
+
+
+def _release(waiter: asyncio.Future[None] | None) -> None:
+    if waiter and not waiter.done():
+        waiter.set_result(None)
 
 
 class HarnessConnection:
@@ -102,6 +136,7 @@ class HarnessConnection:
             await self._open_reader()
             yield watch
         finally:
+            watch.end()
             if self._watches.get(session) is watch:
                 del self._watches[session]
 
