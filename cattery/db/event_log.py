@@ -2,8 +2,8 @@
 
 Numbers are gapless and commit in their order because each append first updates the session's row
 in `session_stream`, and that row lock is held until the commit. A batch of many sessions is one
-statement, one commit and one NOTIFY a session: commits that notify wait for each other in
-PostgreSQL, so a commit an event would collapse at load.
+statement, one commit and as few NOTIFYs as its bytes need: commits that notify wait for each other
+in PostgreSQL, so a commit an event would collapse at load.
 """
 
 from collections.abc import Sequence
@@ -27,9 +27,13 @@ from cattery.ids import SessionId
 from cattery.jsontypes import JsonObject
 
 EVENTS_CHANNEL = "cattery_events"
-"""NOTIFY payload: JSON `[session_id, last_seq, [[seq, turn_no, type, data], …]]`; without the list
-where it would be over PostgreSQL's limit of 8,000 bytes, and listeners then read the rows."""
+"""NOTIFY payload: JSON `[[session_id, last_seq, [[seq, turn_no, type, data], …]], …]`, one item a
+session; without its events where they would be over PostgreSQL's limit of 8,000 bytes, and
+listeners then read the rows."""
 INLINE_LIMIT = 7_600
+SHARE = INLINE_LIMIT // 2
+"""Bytes of items up to which the next one still joins them in a notice. Every notice costs each
+listener, so sessions share them; one that is longer than this has its own."""
 PAGE = 500
 
 
@@ -82,16 +86,24 @@ WITH batch AS (
 ), inserted AS (
     INSERT INTO session_event (session_id, seq, turn_no, type, data, dedupe_key)
     SELECT sid, seq, turn_no, type, data::jsonb, dedupe_key FROM numbered
-), payloads AS (
+), inline AS (
     SELECT sid, last_seq, '[' || string_agg(
         '[' || seq || ',' || turn_no || ',' || to_json(type) || ',' || data || ']', ',' ORDER BY seq
     ) || ']' AS events
     FROM numbered GROUP BY sid, last_seq
+), items AS (
+    SELECT sid, '["' || sid || '",' || last_seq ||
+        CASE WHEN octet_length(events) <= %(inline_limit)s THEN ',' || events ELSE '' END || ']'
+        AS item
+    FROM inline
+), placed AS (
+    SELECT sid, item, CASE WHEN octet_length(item) > %(share)s THEN sid END AS alone,
+        sum(octet_length(item)) FILTER (WHERE octet_length(item) <= %(share)s)
+            OVER (ORDER BY sid) / %(share)s AS place
+    FROM items
 )
-SELECT sid, pg_notify(%(channel)s,
-    '["' || sid || '",' || last_seq ||
-    CASE WHEN octet_length(events) <= %(inline_limit)s THEN ',' || events ELSE '' END || ']')
-FROM payloads
+SELECT array_agg(sid), pg_notify(%(channel)s, '[' || string_agg(item, ',') || ']')
+FROM placed GROUP BY alone, CASE WHEN alone IS NULL THEN place END
 """
 
 
@@ -122,11 +134,12 @@ async def append_batch(
             "batch": batch,
             "channel": EVENTS_CHANNEL,
             "inline_limit": INLINE_LIMIT,
+            "share": SHARE,
             "rows": orjson.dumps([_row(each) for each in rows]).decode(),
         },
         prepare=True,
     )
-    return {row[0] for row in await cursor.fetchall()}
+    return {sid for row in await cursor.fetchall() for sid in row[0]}
 
 
 def _row(row: BatchRow) -> JsonObject:
@@ -223,8 +236,8 @@ async def _insert(
 async def _notify(session: AsyncSession, session_id: SessionId, event: LoggedEvent) -> None:
     data = orjson.dumps(event.data).decode()
     row = f'[{event.seq},{event.turn_no},"{event.type}",{data}]'
-    inline = f'["{session_id}",{event.seq},[{row}]]'
-    short = f'["{session_id}",{event.seq}]'
+    inline = f'[["{session_id}",{event.seq},[{row}]]]'
+    short = f'[["{session_id}",{event.seq}]]'
     await session.execute(
         text("SELECT pg_notify(:channel, :payload)"),
         {

@@ -217,11 +217,11 @@ _ACCEPT = Statement(
             SELECT :prompt_id, :session_id, turn_no, :key, :user_id, :body, seq FROM head
         )
         SELECT turn_no, seq, pg_notify(:feed, :item), pg_notify(:events,
-            '["' || :session_id || '",' || seq ||
+            '[["' || :session_id || '",' || seq ||
             CASE WHEN octet_length(CAST(:data AS text)) <= :inline_limit
                 THEN ',[[' || seq || ',' || turn_no || ',"' || CAST(:type AS text) || '",' ||
                     CAST(:data AS text) || ']]'
-                ELSE '' END || ']')
+                ELSE '' END || ']]')
         FROM head
         """
     )

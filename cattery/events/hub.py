@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Self
 from uuid import UUID
 
@@ -111,7 +112,8 @@ class _Channel:
         """Return the frames after a number, or `None` where the ring does not reach back."""
         if not self.ring or seq + 1 < self.ring[0].seq or seq >= self.ring[-1].seq:
             return None
-        return list(self.ring)[seq + 1 - self.ring[0].seq :]
+        newest_first = islice(reversed(self.ring), self.ring[-1].seq - seq)
+        return list(newest_first)[::-1]
 
     def wake(self) -> None:
         for watcher in self.watchers:
@@ -360,16 +362,16 @@ class StreamHub:
         if channel_name == FEED_CHANNEL:
             self._offer_feed(parse_feed_item(payload))
             return
-        session_id, last_seq, *inline = orjson.loads(payload)
-        channel = self._channels.get(UUID(session_id))
-        if channel is None:
-            return
-        for seq, turn_no, kind, data in inline[0] if inline else []:
-            is_preview = "large" in data
-            frame = Frame(seq, turn_no, kind, orjson.dumps(data), is_preview=is_preview)
-            channel.push(frame)
-        channel.head = max(channel.head, last_seq)
-        channel.wake()
+        for session_id, last_seq, *inline in orjson.loads(payload):
+            channel = self._channels.get(UUID(session_id))
+            if channel is None:
+                continue
+            for seq, turn_no, kind, data in inline[0] if inline else []:
+                is_preview = "large" in data
+                frame = Frame(seq, turn_no, kind, orjson.dumps(data), is_preview=is_preview)
+                channel.push(frame)
+            channel.head = max(channel.head, last_seq)
+            channel.wake()
 
     def _offer_feed(self, item: FeedItem) -> None:
         if item.kind in ("user", "project", "lost"):

@@ -8,7 +8,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from cattery.db.engine import Database
-from cattery.db.event_log import EVENTS_CHANNEL
+from cattery.db.event_log import EVENTS_CHANNEL, SHARE
 from cattery.events.appender import MAX_BATCH, EventAppender
 from cattery.events.hub import StreamHub
 from tests.db.written_log import open_logs, own_connection, until, whole_log, word
@@ -65,7 +65,7 @@ async def test_what_gathers_while_the_database_is_busy_is_few_statements_notices
     )
     print(f"{written / EVENTS:.0f} bytes of write-ahead log an event")
     assert statements <= MAX_STATEMENTS, counts
-    assert len(notices) <= (statements - 1) * SESSIONS + 1
+    assert len(notices) <= size / SHARE + statements
     assert size <= EVENTS * MAX_NOTICE_BYTES
     assert written <= EVENTS * MAX_WAL_BYTES
 

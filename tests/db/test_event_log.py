@@ -12,6 +12,7 @@ from cattery.db.engine import Database
 from cattery.db.event_log import (
     EVENTS_CHANNEL,
     INLINE_LIMIT,
+    SHARE,
     BatchRow,
     StoredEvent,
     append_batch,
@@ -174,7 +175,7 @@ async def test_one_batch_sent_twice_at_the_same_time_is_applied_once(
 
 async def notices(
     listener: AsyncConnection[TupleRow], count: int
-) -> list[tuple[str, list[object]]]:
+) -> list[tuple[str, list[list[object]]]]:
     found = [
         (notice.payload, orjson.loads(notice.payload))
         async for notice in listener.notifies(timeout=10, stop_after=count)
@@ -199,8 +200,8 @@ async def test_listeners_get_the_events_themselves_up_to_the_limit_of_a_notice(
         inline = await notices(listener, 2)
         rows_said = [[n, 1, "message.delta", word(n).data] for n in (1, 2, 3)]
         assert [content for _, content in inline] == [
-            [session, 2, rows_said[:2]],
-            [session, 3, rows_said[2:]],
+            [[session, 2, rows_said[:2]]],
+            [[session, 3, rows_said[2:]]],
         ]
 
 
@@ -221,11 +222,29 @@ async def test_what_is_too_long_for_a_notice_is_only_announced(
         for number, size in enumerate(sizes, 1):
             await write(big(size), number)
         heard = await notices(listener, len(sizes))
-    assert [content[1] for _, content in heard] == list(range(1, len(sizes) + 1))
-    assert {len(content) for _, content in heard} == {2, 3}
+    items = [item for _, (item,) in heard]
+    assert [item[1] for item in items] == list(range(1, len(sizes) + 1))
+    assert {len(item) for item in items} == {2, 3}
     assert all(len(payload.encode()) < 8_000 for payload, _ in heard)
-    assert len(heard[-1][1]) == 2
+    assert len(items[-1]) == 2
     assert len(await whole_log(database, fence.session_id)) == len(sizes)
+
+
+async def test_sessions_share_notices_and_none_is_too_long(
+    database: Database, connection: AsyncConnection[TupleRow]
+) -> None:
+    sizes = [100, SHARE - 200, SHARE + 200, 900, 7_000, 40, 9_000, *[300] * 60]
+    fences = await open_logs(database, len(sizes))
+    rows = [BatchRow(fence, big(size)) for fence, size in zip(fences, sizes, strict=True)]
+    async with own_connection(database) as listener:
+        await listener.execute(f"LISTEN {EVENTS_CHANNEL}")
+        assert await append_batch(connection, 1, rows) == {fence.session_id for fence in fences}
+        heard = [notice.payload async for notice in listener.notifies(timeout=1)]
+    items = [item for payload in heard for item in orjson.loads(payload)]
+    assert sorted(item[0] for item in items) == sorted(str(fence.session_id) for fence in fences)
+    assert sum(len(item) == 3 for item in items) == len(sizes) - 1, "9,000 bytes are announced"
+    assert all(len(payload.encode()) < 8_000 for payload in heard)
+    assert len(heard) < len(sizes) / 4
 
 
 async def test_what_the_platform_says_is_written_beside_a_turn_whatever_its_fence(

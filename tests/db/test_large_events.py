@@ -90,7 +90,7 @@ async def test_no_notice_carries_it(database: Database) -> None:
             return bool(heard)
 
         await until(has_come, "the notice")
-    assert orjson.loads(heard[0]) == [str(fence.session_id), 1]
+    assert orjson.loads(heard[0]) == [[str(fence.session_id), 1]]
     assert len(heard[0]) < INLINE_LIMIT
 
 
