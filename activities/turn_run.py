@@ -17,7 +17,7 @@ mend is raised.
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -60,7 +60,7 @@ from cattery.events.model import (
     UsageUpdated,
 )
 from cattery.harnesses.port import HarnessType
-from cattery.ids import HarnessMessageId, HarnessSessionId
+from cattery.ids import HarnessMessageId, HarnessSessionId, SessionId
 from cattery.jsontypes import Json, JsonObject
 from cattery.sandboxes.port import SandboxRuntime
 from cattery.temporal.messages import SandboxLost, TurnInput, TurnOutcome, TurnResult
@@ -88,6 +88,8 @@ class TurnServices:
     unknown: UnknownFrames
     handoff_patience: float = 1.5
     """Seconds for which a turn that is handed over may go on to the end of what it is saying."""
+    stopping: set[SessionId] = field(default_factory=set)
+    """The sessions whose turn here somebody asked to stop; `workers.peers` keeps it."""
 
 
 class TurnRun:

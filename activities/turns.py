@@ -102,7 +102,9 @@ class TurnActivities:
         attempt_at = int(info.current_attempt_scheduled_time.timestamp() * 1_000_000)
         run = TurnRun(self._services, task, attempt_at)
         with translated_errors():
-            async with heartbeating(TURN_INTERVAL):
+            stopping = self._services.stopping
+            # A turn that will not stop is cancelled in the end, which a beat's answer says.
+            async with heartbeating(TURN_INTERVAL, is_urgent=lambda: task.session_id in stopping):
                 return await self._run_until_shutdown(run)
 
     @activity.defn(name="turn.end")

@@ -47,12 +47,16 @@ _RPC_TIMEOUT = timedelta(seconds=5)
 
 
 @asynccontextmanager
-async def watching_peers(client: Client, database: Database, worker: str) -> AsyncIterator[None]:
+async def watching_peers(
+    client: Client, database: Database, worker: str, stopping: set[SessionId]
+) -> AsyncIterator[None]:
     """Show that this worker lives, and watch the others, while the body runs.
 
-    `worker` is its name in the database and its identity in Temporal.
+    `worker` is its name in the database and its identity in Temporal. `stopping` is kept as the set
+    of sessions whose turn this worker has and somebody asked to stop.
     """
-    watching = asyncio.create_task(Peers(client, database, worker).watch(), name="peers")
+    peers = Peers(client, database, worker, stopping)
+    watching = asyncio.create_task(peers.watch(), name="peers")
     try:
         yield
     finally:
@@ -99,7 +103,10 @@ class Pulse:
 class Peers:
     """Watches the other workers of one installation."""
 
-    def __init__(self, client: Client, database: Database, worker: str) -> None:
+    def __init__(
+        self, client: Client, database: Database, worker: str, stopping: set[SessionId]
+    ) -> None:
+        self._stopping = stopping
         self._client = client
         self._database = database
         self._worker = worker
@@ -110,8 +117,10 @@ class Peers:
         async with asyncio.TaskGroup() as releases:
             while True:
                 try:
-                    counts = await beat(self._database, self._worker)
-                    for peer, beats in self._pulse.judge(counts, monotonic()):
+                    look = await beat(self._database, self._worker)
+                    self._stopping.clear()
+                    self._stopping |= look.stopping
+                    for peer, beats in self._pulse.judge(look.counts, monotonic()):
                         if await forget(self._database, peer, beats):
                             releases.create_task(self._release(peer))
                 except Exception as error:  # noqa: BLE001 - whatever is away comes back

@@ -121,7 +121,7 @@ async def running_workers(parts: WorkerParts, settings: WorkerSettings) -> Async
         meter = runtime_of(parts.client).metric_meter
         await stack.enter_async_context(showing_sweeps(parts.database, meter))
         await stack.enter_async_context(
-            watching_peers(parts.client, parts.database, services.owner)
+            watching_peers(parts.client, parts.database, services.owner, services.stopping)
         )
         running = [asyncio.create_task(worker.run()) for worker in workers]
         try:

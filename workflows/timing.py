@@ -107,7 +107,7 @@ TURN: ActivityOptions = {
     "start_to_close_timeout": MAX_TURN,
     "schedule_to_close_timeout": MAX_TURN + timedelta(hours=1),
     # Where no other worker noticed that its own was killed (`workers.peers`), which takes seconds.
-    "heartbeat_timeout": timedelta(seconds=35),
+    "heartbeat_timeout": timedelta(seconds=95),
     # Any worker may take a turn over at any time: attempts are not counted.
     "retry_policy": RetryPolicy(
         initial_interval=timedelta(milliseconds=200),

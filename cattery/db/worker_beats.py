@@ -1,6 +1,7 @@
 """The pulse of every worker process: a count that a living one raises each second."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import text
 
@@ -9,10 +10,22 @@ from cattery.db.statements import Statement, run
 from cattery.ids import SessionId
 
 
-async def beat(database: Database, worker: str) -> Mapping[str, int]:
-    """Raise a worker's count; return the counts of all others."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a worker sees with each beat."""
+
+    counts: Mapping[str, int]
+    """Of all other workers."""
+    stopping: frozenset[SessionId]
+    """Sessions whose turn this worker has and somebody asked to stop."""
+
+
+async def beat(database: Database, worker: str) -> Look:
+    """Raise a worker's count, and look around."""
     async with database.quick() as rows:
-        return {row[0]: row[1] for row in await run(rows, _BEAT, worker=worker)}
+        counts = {row[0]: row[1] for row in await run(rows, _BEAT, worker=worker)}
+        stopping = frozenset(SessionId(row[0]) for row in await run(rows, _STOPS, worker=worker))
+        return Look(counts, stopping)
 
 
 _BEAT = Statement(
@@ -23,6 +36,16 @@ _BEAT = Statement(
             ON CONFLICT (worker) DO UPDATE SET beats = worker_beat.beats + 1
         )
         SELECT worker, beats FROM worker_beat WHERE worker <> :worker
+        """
+    )
+)
+
+
+_STOPS = Statement(
+    text(
+        """
+        SELECT prompt.session_id FROM prompt JOIN session_stream USING (session_id)
+        WHERE prompt.status = 'running' AND stop_requested_by IS NOT NULL AND owner = :worker
         """
     )
 )

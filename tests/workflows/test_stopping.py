@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 
 from temporalio.client import Client
@@ -144,9 +145,13 @@ async def test_an_agent_that_ignores_the_wish_to_stop_is_given_up(
         user, _, session = await open_session(platform)
         await platform.prompt(session, user, "deltas=100000 rate=10")
         await platform.wait_for_events(session, EventType.MESSAGE_DELTA)
+        asked_at = time.monotonic()
         await platform.lifecycles.abort_turn(session, "ada")
         events = await platform.wait_for_idles(session, 1)
 
+        # Ten seconds for the agent; then the attempt hears of it with a beat, which comes sooner
+        # than the thirty seconds of a turn that nobody stops.
+        assert time.monotonic() - asked_at < 25
         assert events[-1].data == ABORTED
         assert not of_type(events, EventType.SESSION_ERROR)
         await asyncio.sleep(0.5)
