@@ -101,7 +101,12 @@ test-e2e: install-dev web ## Run the tests with real processes and a real browse
 	@exec $(BIN)/pytest $(MARKS) tests/e2e $(T)
 
 test-faults: install-dev ## Kill workers after each of their calls, and break what streams run over
-	@exec $(BIN)/pytest $(or $(T),tests/faults)
+ifeq ($(strip $(T)),)
+	@$(BIN)/pytest tests/faults --ignore tests/faults/streams
+	@exec $(BIN)/pytest $(SPREAD) tests/faults/streams
+else
+	@exec $(BIN)/pytest $(T)
+endif
 
 test-cluster: install-dev ## Run the tests in a real cluster (CATTERY_CLUSTER_UP= or KUBECONFIG=)
 	@$(TESTS) -m "cluster and not slow" -n 2 --dist loadfile tests/cluster \
