@@ -109,13 +109,12 @@ else
 endif
 
 test-cluster: install-dev ## Run the tests in a real cluster (CATTERY_CLUSTER_UP= or KUBECONFIG=)
-	@$(TESTS) -m "cluster and not slow" -n 2 --dist loadfile tests/cluster \
-		--ignore tests/cluster/test_harnesses.py $(T)
+	@$(TESTS) -m "cluster and not slow" -n 2 --dist loadfile tests/cluster $(T)
 
 test-compose: install-dev ## Run compose.yaml under a real Docker engine (docker info, or CATTERY_DOCKER_UP=)
 	@exec $(BIN)/pytest tests/compose $(T)
 
-test-cluster-harnesses: install-dev ## Run each harness's rows of the bench in a pod
+test-cluster-harnesses: install-dev ## Run of these only each harness's rows of the bench in a pod
 	@$(TESTS) tests/cluster/test_harnesses.py $(T)
 
 test-cluster-faults: install-dev ## Run those that take the cluster's API server away again and again

@@ -11,7 +11,7 @@ A worker is held dead by one that saw its count stand still for `PATIENCE` while
 count all the time. No clocks are compared, and neither a database that was away nor a machine that
 was too busy for the watcher makes anybody dead. To be wrong is safe all the same: what an attempt
 writes after a later one has begun is refused (`cattery.db.fences`). Where nobody is left to notice,
-or Temporal was away at that moment, the heartbeat's time-out remains.
+the heartbeat's time-out remains.
 """
 
 import asyncio
@@ -44,6 +44,8 @@ WORKER_GONE: Final = "worker_gone"
 _RETRY_DELAY = timedelta(milliseconds=50)
 _AT_ONCE = 20
 _RPC_TIMEOUT = timedelta(seconds=5)
+_RETRIES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Seconds between tries while Temporal or the database is away."""
 
 
 @asynccontextmanager
@@ -129,20 +131,23 @@ class Peers:
 
     async def _release(self, peer: str) -> None:
         """Fail every attempt that a dead worker was at, so that others go on with the turns."""
-        try:
-            sessions = await list_left_sessions(self._database, peer)
-        except Exception as error:  # noqa: BLE001 - the heartbeat's time-out remains
-            log.warning("turns_not_released", worker=peer, error=repr(error))
-            return
         slots = asyncio.Semaphore(_AT_ONCE)
 
         async def release(session_id: SessionId) -> int:
             async with slots:
                 return await self._release_session(peer, session_id)
 
-        released = sum(await asyncio.gather(*(release(session_id) for session_id in sessions)))
-        tell = log.warning if released else log.info
-        tell("worker_gone", worker=peer, attempts_released=released)
+        for delay in _RETRIES:
+            try:
+                sessions = await list_left_sessions(self._database, peer)
+                released = sum(await asyncio.gather(*map(release, sessions)))
+            except Exception as error:  # noqa: BLE001 - in the end the time-out remains
+                log.warning("turns_not_released", worker=peer, error=repr(error))
+                await asyncio.sleep(delay)
+                continue
+            tell = log.warning if released else log.info
+            tell("worker_gone", worker=peer, attempts_released=released)
+            return
 
     async def _release_session(self, peer: str, session_id: SessionId) -> int:
         workflow_id = session_workflow(session_id)
@@ -169,5 +174,5 @@ class Peers:
                 released += 1
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended, or was not begun
-                log.warning("turn_not_released", session_id=str(session_id), error=str(error))
+                raise
         return released

@@ -1,5 +1,12 @@
 """When a worker is held dead by its peers."""
 
+from unittest.mock import AsyncMock, MagicMock
+
+import pytest
+from temporalio.service import RPCError, RPCStatusCode
+
+from cattery.ids import SessionId, new_id
+from workers import peers
 from workers.peers import PATIENCE, Pulse
 
 
@@ -31,3 +38,17 @@ def test_who_is_no_longer_counted_is_forgotten() -> None:
     pulse.judge({}, 101.0)
     pulse.judge({"a": 7}, 102.0)
     assert pulse.judge({"a": 7}, 100.0 + PATIENCE) == []
+
+
+async def test_a_dead_workers_turns_are_released_once_temporal_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = SessionId(new_id())
+    monkeypatch.setattr(peers, "_RETRIES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(peers, "list_left_sessions", AsyncMock(return_value=[session]))
+    away = RPCError("no connection", RPCStatusCode.UNAVAILABLE, b"")
+    release = AsyncMock(side_effect=[away, 1, 1])
+    watcher = peers.Peers(MagicMock(), MagicMock(), "me", set())
+    monkeypatch.setattr(watcher, "_release_session", release)
+    await watcher._release("dead")
+    assert [call.args for call in release.await_args_list] == [("dead", session)] * 2
