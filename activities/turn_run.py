@@ -5,7 +5,8 @@ The order is what makes it safe (each step is one method, in the order of `run`)
 1. Claim the fence: from here on an older attempt of this turn writes nothing.
 2. Rebuild the ledger from what the log has of the turn.
 3. Subscribe to the harness's events, before anything is posted.
-4. Post the prompt, unless the harness's history already has its message id.
+4. Post the prompt, unless the harness's history already has its message id. Where an earlier
+   attempt may have posted it, the history is watched for a while first: it may be on its way.
 5. Reconcile with the history where an earlier attempt, or an earlier stream, may have missed
    something; then follow the stream. The ledger admits only what is new.
 6. End the turn with exactly one `session.idle`, whatever happened.
@@ -15,10 +16,11 @@ mend is raised.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+import psycopg
 import structlog
 
 from activities.connections import HarnessConnection, HarnessConnections
@@ -27,7 +29,7 @@ from activities.turn_stream import PostedPrompt, TurnStream
 from activities.unknown_frames import UnknownFrames
 from cattery.db.engine import Database
 from cattery.db.event_log import read_events
-from cattery.db.fences import Fence
+from cattery.db.fences import Fence, holds_fence
 from cattery.db.sandbox_rows import HarnessFacts
 from cattery.db.states import HarnessStatus, PromptStatus
 from cattery.db.turns import (
@@ -38,6 +40,7 @@ from cattery.db.turns import (
     find_turn_to_run,
     finish_turn,
     start_turn,
+    unfix_message,
 )
 from cattery.errors import (
     CatteryError,
@@ -101,6 +104,7 @@ class TurnRun:
         self._attempt_at = attempt_at
         self._log: TurnLog | None = None
         self._failed = False
+        self._may_be_posted = True
         self._is_titled = False
         self._title: str | None = None
         self._lost: SandboxLost | None = None
@@ -142,7 +146,7 @@ class TurnRun:
                 if turn.stop_requested_by and turn.harness_message_id is None:
                     outcome = TurnOutcome.ABORTED
                 else:
-                    prompt = _prompt_of(session, turn, message_id)
+                    prompt = self._prompt_of(session, turn, message_id)
                     await self._follow(harness, connection, prompt, ledger)
             except HarnessRejectedError as error:
                 await self.admit(ledger, [ErrorRaised(error.message)])
@@ -167,6 +171,7 @@ class TurnRun:
                 "removed."
             )
         self._log = self._services.appender.open_turn(fence)
+        self._may_be_posted = started.message_id != fresh_id
         return started.message_id
 
     async def _rebuild_ledger(self, turn: TurnFacts) -> Ledger:
@@ -191,8 +196,44 @@ class TurnRun:
         """Follow the harness until it is idle, over broken streams; end with the reason if gone."""
         if connection is None:
             raise SandboxError(f"The sandbox of harness {harness.harness_id} does not run.")
+        stream = TurnStream(
+            connection, prompt, lambda events: self.admit(ledger, events), self._confirm_fence
+        )
+        async with self._unfixing_unless_posted(stream):
+            await self._follow_for_long(stream, harness, ledger)
+
+    @asynccontextmanager
+    async def _unfixing_unless_posted(self, stream: TurnStream) -> AsyncIterator[None]:
+        """Where the body ends before anything was posted, let the next attempt not wonder."""
+        try:
+            yield
+        finally:
+            if not stream.post_begun and self._log:
+                with suppress(psycopg.Error):  # then it looks for a while whether it was
+                    async with self._services.database.quick() as rows:
+                        await unfix_message(rows, self._task.prompt_id, self._log.fence)
+
+    async def _confirm_fence(self) -> None:
+        assert self._log is not None  # noqa: S101 - claimed before anything else
+        async with self._services.database.quick() as rows:
+            if not await holds_fence(rows, self._log.fence):
+                raise FencedOutError("Another attempt has taken this turn over.")
+
+    def _prompt_of(
+        self, session: SessionFacts, turn: TurnFacts, message_id: HarnessMessageId | None
+    ) -> PostedPrompt:
+        if session.harness_session_id is None:
+            raise HarnessSessionGoneError("The session has not been opened in its harness yet.")
+        if message_id is None:
+            raise SandboxError(f"The sandbox of harness {session.harness_id} does not run.")
+        return PostedPrompt(
+            session.harness_session_id, message_id, turn.body, may_be_posted=self._may_be_posted
+        )
+
+    async def _follow_for_long(
+        self, stream: TurnStream, harness: HarnessFacts, ledger: Ledger
+    ) -> None:
         clock = asyncio.get_running_loop().time
-        stream = TurnStream(connection, prompt, lambda events: self.admit(ledger, events))
         tries, last_heard_at = 0, clock()
         while True:
             heard = stream.heard
@@ -288,18 +329,3 @@ class TurnRun:
 
 _ASIDES = (TitleChanged, UsageUpdated, StatusChanged, UnknownFrame)
 """What may come in the middle of a text."""
-
-
-def _prompt_of(
-    session: SessionFacts, turn: TurnFacts, message_id: HarnessMessageId | None
-) -> PostedPrompt:
-    if session.harness_session_id is None:
-        raise HarnessSessionGoneError("The session has not been opened in its harness yet.")
-    if message_id is None:
-        raise SandboxError(f"The sandbox of harness {session.harness_id} does not run.")
-    return PostedPrompt(
-        session.harness_session_id,
-        message_id,
-        turn.body,
-        may_be_posted=turn.harness_message_id is not None,
-    )

@@ -4,7 +4,7 @@ Kept apart from `turn_run`, which owns the rows and the log: this module only ta
 and hands on what the translator makes of it.
 """
 
-from asyncio import get_running_loop
+from asyncio import get_running_loop, sleep
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,9 +18,16 @@ QUIET = 10.0
 """Seconds without an event of the turn after which the harness is asked whether it still works."""
 SETTLE = 1.0
 """Seconds that an idle harness's last events get to arrive before its history is asked."""
+IN_FLIGHT = 10.0
+"""Seconds for which an earlier attempt's post may be on its way: its worker was killed right after
+it, or lives and was only held dead. Posting beside it would have the agent do it all twice."""
+LOOK_INTERVAL = 1.0
+FRESH = 1.0
+"""Seconds after the claim within which the prompt is posted without another look at it."""
 MAX_MODEL_RETRIES = 4
 """Times that a harness may try a failing model again before the turn is ended with the reason."""
 
+type Confirm = Callable[[], Awaitable[None]]
 type Admit = Callable[[Sequence[Translated]], Awaitable[None]]
 type StopIfAsked = Callable[[HarnessConnection, HarnessSessionId], Awaitable[None]]
 
@@ -41,16 +48,22 @@ class PostedPrompt:
 class TurnStream:
     """Follows one turn over any number of streams.
 
-    `posted` once the harness has the prompt; `heard` is how many frames of its
-    session came by streams so far.
+    `post_begun` once the harness may have the prompt, `posted` once it has it; `heard` is how many
+    frames of its session came by streams so far.
     """
 
-    def __init__(self, connection: HarnessConnection, prompt: PostedPrompt, admit: Admit) -> None:
+    def __init__(
+        self, connection: HarnessConnection, prompt: PostedPrompt, admit: Admit, confirm: Confirm
+    ) -> None:
+        """Follow a turn that was just claimed; `confirm` raises where another attempt has it."""
+        self.post_begun = prompt.may_be_posted
         self.posted = False
         self.heard = 0
         self._connection = connection
         self._prompt = prompt
         self._admit = admit
+        self._confirm = confirm
+        self._ours_at = get_running_loop().time()
         self._ended = False
 
     async def follow(self, stop_if_asked: StopIfAsked) -> None:
@@ -66,10 +79,7 @@ class TurnStream:
             translator = self._connection.kind.translator(prompt.session, prompt.message_id)
             attached = await self._look_back(translator)
             if not self.posted:
-                await self._connection.client.post_prompt(
-                    prompt.session, prompt.message_id, prompt.body
-                )
-                self.posted = True
+                await self._post()
             await stop_if_asked(self._connection, prompt.session)
             await self._until_idle(watch, translator, patience=SETTLE if attached else QUIET)
 
@@ -77,14 +87,30 @@ class TurnStream:
         """Take in what the history shows of the turn; true where the prompt is in it."""
         if not (self.posted or self._prompt.may_be_posted):
             return False
-        history = await self._connection.client.fetch_history(self._prompt.session)
-        if not translator.prompt_is_in(history):
+        clock = get_running_loop().time
+        given_up_at = clock() + IN_FLIGHT
+        while True:
+            history = await self._connection.client.fetch_history(self._prompt.session)
+            if translator.prompt_is_in(history):
+                break
             if self.posted:
                 raise HarnessSessionGoneError("The harness has forgotten this turn.")
-            return False
+            if clock() >= given_up_at:
+                return False
+            await sleep(LOOK_INTERVAL)
         self.posted = True
         await self._take(translator.reconcile(history))
         return True
+
+    async def _post(self) -> None:
+        """Post the prompt, unless the turn is another attempt's by now."""
+        prompt, clock = self._prompt, get_running_loop().time
+        if clock() - self._ours_at > FRESH:
+            await self._confirm()
+            self._ours_at = clock()
+        self.post_begun = True
+        await self._connection.client.post_prompt(prompt.session, prompt.message_id, prompt.body)
+        self.posted = True
 
     async def _until_idle(self, watch: Watch, translator: Translator, *, patience: float) -> None:
         """Follow the frames. A harness that falls silent is asked; see `_is_over`."""

@@ -120,6 +120,18 @@ async def start_turn(
     return StartedTurn(claimed=True, message_id=kept)
 
 
+async def unfix_message(rows: Rows, prompt_id: PromptId, fence: Fence) -> None:
+    """Say that nothing was posted under a turn's message id, if the attempt still has the turn."""
+    await run(
+        rows,
+        _UNFIX,
+        prompt_id=prompt_id,
+        session_id=fence.session_id,
+        turn_no=fence.turn_no,
+        attempt_at=fence.attempt_at,
+    )
+
+
 async def finish_turn(rows: Rows, session: SessionFacts, turn: TurnFacts) -> None:
     """Say that a turn is over, and its sandbox at rest from now on."""
     await note_use(rows, session.harness_id)  # first: the harness is locked before its sessions
@@ -210,6 +222,16 @@ _START = Statement(
         UPDATE prompt SET status = 'running',
             harness_message_id = coalesce(harness_message_id, CAST(:message_id AS text))
         WHERE id = :prompt_id AND status <> 'done' RETURNING harness_message_id
+        """
+    )
+)
+_UNFIX = Statement(
+    text(
+        """
+        UPDATE prompt SET harness_message_id = NULL
+        WHERE id = :prompt_id AND EXISTS (
+            SELECT 1 FROM session_stream WHERE session_id = :session_id
+                AND turn_no = :turn_no AND attempt_at = :attempt_at)
         """
     )
 )
