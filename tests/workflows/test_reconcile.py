@@ -83,7 +83,8 @@ async def test_a_site_whose_temporal_is_lost_goes_on_from_its_rows(
         unwanted = await platform.make_harness(doomed, user)
         await platform.lifecycles.start_sandbox(unwanted)
         await platform.wait_for_harness(unwanted, user, HarnessStatus.READY)
-        await platform.prompt(session, user, "deltas=80 rate=20 size=1")
+        # Longer than all that comes before the second look at what is under way.
+        await platform.prompt(session, user, "deltas=500 rate=20 size=1")
         await platform.wait_for_events(session, EventType.MESSAGE_DELTA)
         await first.shutdown()
 
