@@ -32,6 +32,7 @@ async def measure_idle(rig: Rig, sessions: Sequence[str]) -> dict[str, float]:
     core = (cpu_of(api, children=False) - cpu) / (time.monotonic() - began)
     heard = sum(watcher.seen.size for watcher in watchers) - pings
     assert heard > 0, "the streams are not alive"
+    assert kib > 1, "the API had room from before: nothing was measured"
     for watcher in watchers:
         watcher.close()
     print(f"\n{IDLE_STREAMS} idle streams:")
