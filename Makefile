@@ -147,8 +147,8 @@ bench-history: install-dev ## Measure history and lists over 10 million events (
 bench-files: install-dev ## Measure a 1 GiB file up and down, and what memory it takes (ARGS=)
 	@exec $(BIN)/python -m tests.bench.files $(ARGS)
 
-bench: install-dev ## Measure the event path beside a null relay
-	@exec $(BIN)/python -m tests.bench
+bench: install-dev ## Measure the event path beside a null relay (ARGS="--only idle")
+	@exec $(BIN)/python -m tests.bench $(ARGS)
 
 bench-terminals: install-dev ## Measure a key's echo through the platform beside a plain PTY
 	@exec $(BIN)/python -m tests.bench.terminals

@@ -9,8 +9,9 @@ may never have reached it.
 
 A worker is held dead by one that saw its count stand still for `PATIENCE` while it could itself
 count all the time. No clocks are compared, and neither a database that was away nor a machine that
-was too busy for the watcher makes anybody dead. To be wrong is safe all the same: what an attempt
-writes after a later one has begun is refused (`cattery.db.fences`). Where nobody is left to notice,
+was too busy for the watcher makes anybody dead. One that lives may be held dead all the same; what
+its attempt writes after the next has begun is refused (`cattery.db.fences`), and
+`activities.turn_stream` sees to it that no prompt is posted twice. Where nobody is left to notice,
 the heartbeat's time-out remains.
 """
 

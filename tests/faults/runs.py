@@ -22,7 +22,8 @@ from tests.faults.sites import Lane
 
 CONVERGE_SECONDS: Final = 150.0
 """In which what was asked for must have come true, whatever was killed. The longest time-out that a
-killed worker leaves is 30 s, of an activity without heartbeats; a second one may follow it."""
+killed worker leaves is 95 s, of a turn whose death no other worker noticed; an activity's without
+heartbeats, 30 s, may follow it."""
 SETTLE_SECONDS: Final = 10.0
 """For what ends by itself: a supervisor, a pod, a token."""
 LAST_CALLS_SECONDS: Final = 1.0
