@@ -14,14 +14,14 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDConflictPolicy
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from cattery.db.engine import Database
 from cattery.db.sandbox_rows import find_harness
 from cattery.db.states import HarnessStatus
 from cattery.errors import SandboxError
 from cattery.ids import SessionId
-from cattery.temporal.client import is_open
+from cattery.temporal.client import is_open, is_unknown_workflow
 from cattery.temporal.messages import (
     CLOSE_SESSION,
     DELETE_SANDBOX,
@@ -49,7 +49,7 @@ async def end_session(client: Client, session_id: SessionId) -> None:
             await handle.signal(CLOSE_SESSION)
             await handle.result()
     except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
+        if not is_unknown_workflow(error):
             raise
     except WorkflowFailureError:
         return  # a session that failed runs nothing any more

@@ -15,7 +15,7 @@ from temporalio.client import (
 )
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from activities.ends import end_sandbox
 from activities.heartbeat import heartbeating
@@ -23,6 +23,7 @@ from cattery.db.engine import Database
 from cattery.db.sandbox_rows import find_harness
 from cattery.errors import SandboxWaitingError
 from cattery.ids import HarnessId
+from cattery.temporal.client import is_unknown_workflow
 from cattery.temporal.failures import translated_errors
 from cattery.temporal.messages import (
     CLOSE_SESSION,
@@ -117,7 +118,7 @@ class LifecycleActivities:
                 await handle.signal(CLOSE_SESSION)
                 await handle.result()
             except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
+                if not is_unknown_workflow(error):
                     raise
             except WorkflowFailureError:
                 return  # a session that failed runs nothing any more

@@ -13,13 +13,14 @@ from temporalio.client import (
 )
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from cattery.db.deletions import DeletionRecord
 from cattery.deletion_states import DeletionKind
 from cattery.errors import ConflictError, UnavailableError
 from cattery.ids import HarnessId, ProjectId, UserId
 from cattery.temporal import messages, naming
+from cattery.temporal.client import is_unknown_workflow
 from cattery.temporal.messages import (
     DeletionForce,
     DeletionUndo,
@@ -87,7 +88,7 @@ class TemporalDeletions:
                 try:
                     await tell(self._client.get_workflow_handle(workflow_id))
                 except RPCError as error:
-                    if error.status is not RPCStatusCode.NOT_FOUND:
+                    if not is_unknown_workflow(error):
                         raise
 
 

@@ -15,7 +15,7 @@ from temporalio.client import (
 )
 from temporalio.common import TypedSearchAttributes, WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from api.lifecycles import Lifecycles
 from api.temporal_deletions import TemporalDeletions
@@ -27,6 +27,7 @@ from cattery.errors import NotFoundError, UnavailableError
 from cattery.events.model import Answer
 from cattery.ids import HarnessId, ProjectId, PromptId, SessionId, UserId
 from cattery.temporal import messages, naming
+from cattery.temporal.client import is_unknown_workflow
 from cattery.temporal.messages import (
     AnswerRef,
     FileManagerInput,
@@ -217,7 +218,7 @@ class TemporalLifecycles(Lifecycles):
             except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
                 return  # the wish stands in the row: whoever runs the turn next sees it
             except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
+                if not is_unknown_workflow(error):
                     raise
             except WorkflowUpdateFailedError:
                 return  # the workflow completed meanwhile: nothing runs
@@ -235,7 +236,7 @@ class TemporalLifecycles(Lifecycles):
                         messages.ANSWER_QUESTION, AnswerRef(answer_id=str(answer_id))
                     )
             except RPCError as error:
-                if error.status is not RPCStatusCode.NOT_FOUND:
+                if not is_unknown_workflow(error):
                     raise
                 async with self._database.write() as rows:
                     await drop_answer(rows, answer_id)
@@ -307,7 +308,7 @@ async def _reachable() -> AsyncIterator[None]:
     try:
         yield
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
+        if is_unknown_workflow(error):
             raise
         raise UnavailableError(_DOWN) from error
     except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:

@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import SecretStr
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from activities.lost_work import Kind, LostWork, find_everything, start_again
 from cattery.db.engine import Database, connect as connect_database
@@ -17,7 +17,7 @@ from cattery.db.restored import count_sandboxes, forget_sandboxes
 from cattery.db.users import any_user_exists
 from cattery.settings import DatabaseSettings, TemporalSettings
 from cattery.temporal import messages
-from cattery.temporal.client import connect as connect_temporal
+from cattery.temporal.client import connect as connect_temporal, is_unknown_workflow
 from cli.configuration import UpSettings, read_home, read_settings
 from cli.console import Console
 from cli.errors import CommandError
@@ -121,7 +121,7 @@ async def _end_open(client: Client, *, is_dry_run: bool) -> int:
         try:
             await client.get_workflow_handle(execution.id).terminate(_REASON)
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
+            if not is_unknown_workflow(error):
                 raise
     return len(ended)
 

@@ -27,11 +27,12 @@ import structlog
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from cattery.db.engine import Database
 from cattery.db.worker_beats import beat, forget, list_left_sessions
 from cattery.ids import SessionId
+from cattery.temporal.client import is_unknown_workflow
 from cattery.temporal.naming import session_workflow
 
 log = structlog.get_logger(__name__)
@@ -174,6 +175,6 @@ class Peers:
                 await attempt.fail(failure, rpc_timeout=_RPC_TIMEOUT)
                 released += 1
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended, or was not begun
+            if not is_unknown_workflow(error):  # it has ended, or was not begun
                 raise
         return released

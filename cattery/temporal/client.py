@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import Runtime
@@ -36,7 +37,21 @@ async def is_open(client: Client, workflow_id: str) -> bool:
     try:
         described = await client.get_workflow_handle(workflow_id).describe()
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
+        if is_unknown_workflow(error):
             return False
         raise
     return described.close_time is None
+
+
+def is_unknown_workflow(error: RPCError) -> bool:
+    """Tell whether the server knows for certain that there is no such workflow, or none open.
+
+    NOT_FOUND alone does not say so: a server that cannot read its own database in time answers
+    that there is no such *namespace*, with the same status (temporal 1.32,
+    `nsregistry.getNamespaceByNamePersistence`). Who took that for a workflow's end would lose it.
+    """
+    if error.status is not RPCStatusCode.NOT_FOUND:
+        return False
+    return not any(
+        each.Is(NamespaceNotFoundFailure.DESCRIPTOR) for each in error.grpc_status.details
+    )

@@ -8,9 +8,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy import ColumnElement, Select, func, select, update
 from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.service import RPCError
 
 from cattery.db import deletions, harnesses, sessions
 from cattery.db.deletions import Asker
@@ -28,6 +30,8 @@ PROMPT = "deltas=6 parts=2 size=1 tools=1 rate=20 think"
 SAID = said(6) * 2
 ASKS_AGAIN = 3
 """Times that a person tries what the API said it cannot do right now."""
+ASK_AGAIN_SECONDS = 1.5
+"""Between two of them: longer than Temporal stands by an answer that it knows no such namespace."""
 
 
 @dataclass
@@ -89,19 +93,12 @@ async def start(lane: Lane, scene: Scene) -> None:
     for harness_id in scene.harnesses:
         async with lane.platform.database.write() as rows:
             await harnesses.note_start_requested(rows, scene.project, harness_id)
-        await lane.platform.lifecycles.start_sandbox(harness_id)
+        await _insist(partial(lane.platform.lifecycles.start_sandbox, harness_id))
 
 
 async def stop(lane: Lane, scene: Scene) -> None:
-    """As `DELETE /harnesses/{id}/sandbox`, and again where the answer is to try again."""
-    for number in range(ASKS_AGAIN):
-        try:
-            await lane.platform.lifecycles.stop_sandbox(scene.harness)
-        except UnavailableError:
-            if number == ASKS_AGAIN - 1:
-                raise
-        else:
-            return
+    """As `DELETE /harnesses/{id}/sandbox`."""
+    await _insist(lambda: lane.platform.lifecycles.stop_sandbox(scene.harness))
 
 
 async def restart(lane: Lane, scene: Scene) -> None:
@@ -110,7 +107,7 @@ async def restart(lane: Lane, scene: Scene) -> None:
 
 
 async def open_session(lane: Lane, scene: Scene) -> None:
-    await lane.platform.lifecycles.open_session(scene.sessions[0])
+    await _insist(lambda: lane.platform.lifecycles.open_session(scene.sessions[0]))
 
 
 async def store_session(lane: Lane, scene: Scene) -> None:
@@ -123,8 +120,10 @@ async def store_session(lane: Lane, scene: Scene) -> None:
 
 
 async def prompt(lane: Lane, scene: Scene) -> None:
-    made = await lane.platform.prompt(scene.sessions[0], scene.user, PROMPT)
+    session = scene.sessions[0]
+    made = await lane.platform.store_prompt(session, scene.user, PROMPT)
     scene.prompts.append(made)
+    await _insist(lambda: lane.platform.lifecycles.submit_prompt(session, made))
 
 
 async def delete_harness(lane: Lane, scene: Scene) -> None:
@@ -132,19 +131,19 @@ async def delete_harness(lane: Lane, scene: Scene) -> None:
         await deletions.delete_harness(
             rows, _asker(lane), scene.project, scene.harness, grace=timedelta(0)
         )
-    await lane.platform.lifecycles.delete_harness(scene.harness)
+    await _insist(lambda: lane.platform.lifecycles.delete_harness(scene.harness))
 
 
 async def tear_down(lane: Lane, scene: Scene) -> None:
     async with lane.platform.database.write() as rows:
         await deletions.delete_project(rows, _asker(lane), scene.project, grace=timedelta(0))
-    await lane.platform.lifecycles.delete_project(scene.project)
+    await _insist(lambda: lane.platform.lifecycles.delete_project(scene.project))
 
 
 async def delete_user(lane: Lane, scene: Scene) -> None:
     async with lane.platform.database.write() as rows:
         await deletions.delete_user(rows, _asker(lane), scene.user, grace=timedelta(0))
-    await lane.platform.lifecycles.delete_user(scene.user)
+    await _insist(lambda: lane.platform.lifecycles.delete_user(scene.user))
 
 
 async def tear_down_later(lane: Lane, scene: Scene) -> None:
@@ -153,22 +152,15 @@ async def tear_down_later(lane: Lane, scene: Scene) -> None:
         scene.deletion = await deletions.delete_project(
             rows, _asker(lane), scene.project, grace=timedelta(hours=1)
         )
-    await lane.platform.lifecycles.delete_project(scene.project)
+    await _insist(lambda: lane.platform.lifecycles.delete_project(scene.project))
 
 
 async def undo(lane: Lane, scene: Scene) -> None:
-    """As `POST /deletions/{id}/undo`, and again where the answer is to try again."""
+    """As `POST /deletions/{id}/undo`."""
     assert scene.deletion
     async with lane.platform.database.read() as rows:
         found = await deletions.get_deletion(rows, scene.deletion, lane.admin, is_admin=True)
-    for number in range(ASKS_AGAIN):
-        try:
-            await lane.platform.lifecycles.undo_deletion(found, "root")
-        except UnavailableError:
-            if number == ASKS_AGAIN - 1:
-                raise
-        else:
-            return
+    await _insist(lambda: lane.platform.lifecycles.undo_deletion(found, "root"))
 
 
 async def suspend(lane: Lane, scene: Scene) -> None:
@@ -179,15 +171,32 @@ async def suspend(lane: Lane, scene: Scene) -> None:
             .where(HarnessRow.id == scene.harness)
             .values(used_at=func.now() - timedelta(hours=3))
         )
-    await lane.platform.client.start_workflow(
-        messages.HARNESS_SANDBOX,
-        HarnessSandboxInput(harness_id=scene.harness, project_id=scene.project),
-        id=naming.harness_workflow(scene.harness),
-        task_queue=naming.ORCHESTRATION_QUEUE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        start_signal=messages.SUSPEND_SANDBOX,
-        start_signal_args=[SandboxIdle(generation=1)],
-    )
+    await _insist(partial(_tell_to_suspend, lane, scene))
+
+
+async def _tell_to_suspend(lane: Lane, scene: Scene) -> None:
+    try:
+        await lane.platform.client.start_workflow(
+            messages.HARNESS_SANDBOX,
+            HarnessSandboxInput(harness_id=scene.harness, project_id=scene.project),
+            id=naming.harness_workflow(scene.harness),
+            task_queue=naming.ORCHESTRATION_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            start_signal=messages.SUSPEND_SANDBOX,
+            start_signal_args=[SandboxIdle(generation=1)],
+        )
+    except RPCError as error:  # the next sweep tells it again
+        raise UnavailableError(str(error)) from error
+
+
+async def _insist(ask: Callable[[], Awaitable[None]]) -> None:
+    """Ask again what the API said it cannot do right now, as a person does."""
+    for _ in range(ASKS_AGAIN - 1):
+        try:
+            return await ask()
+        except UnavailableError:
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+    return await ask()
 
 
 def _asker(lane: Lane) -> Asker:

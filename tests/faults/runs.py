@@ -85,6 +85,7 @@ class _Run:
         self._cut = cut
         self._before: set[str] = set()
         """What an earlier run that failed had left: it is not this one's."""
+        self._scene: Scene | None = None
         self._workers: list[CutWorker] = []
         self.calls: list[SeenCall] = []
         self.died_at: float | None = None
@@ -98,13 +99,23 @@ class _Run:
         try:
             return await self._run(worker)
         except Exception as error:  # what goes wrong in one run must not end the campaign
-            return [f"{type(error).__name__}: {error}", *await self._list_open_workflows()]
+            left = [f"{type(error).__name__}: {error}", *await self._list_open_workflows()]
+            await self._clear()
+            return left
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
 
     def log(self) -> str:
         return "\n".join(f"{worker.name}:\n{worker.tail()}" for worker in self._workers)
+
+    async def _clear(self) -> None:
+        """Take away what a failed run leaves, as well as can be, so that the next sees its own."""
+        if self._scene is None:
+            return
+        with suppress(Exception):
+            await delete_user(self._lane, self._scene)
+            await wait(self._lane, self._scene, has_no_user, CONVERGE_SECONDS)
 
     async def _list_open_workflows(self) -> list[str]:
         """Say what is under way that should be over, and what of it is tried."""
@@ -125,7 +136,7 @@ class _Run:
     async def _run(self, worker: CutWorker) -> list[str]:
         lane, lifecycle = self._lane, self._lifecycle
         self._before = {one.name for one in await lane.site.belongings(lane)}
-        scene = await set_scene(lane)
+        scene = self._scene = await set_scene(lane)
         for step in lifecycle.prepare:
             await step(lane, scene)
         if self._cut == BEFORE:

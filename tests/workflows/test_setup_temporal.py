@@ -5,10 +5,13 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
+from temporalio.service import RPCError
 
+from cattery.temporal.client import is_open
 from cattery.temporal.search_attributes import SEARCH_ATTRIBUTES
 from cli.temporal_setup import read_setup
 
@@ -61,3 +64,13 @@ async def test_a_namespace_is_made_and_brought_up_to_date(temporal: Client, tmp_
     changed = await set_up(temporal, tmp_path, "--file", str(file))
     assert "keeps for 30 days now, not 7 days" in changed
     await other.get_schedule_handle("sweep").delete()
+
+
+async def test_a_server_that_does_not_find_the_namespace_says_nothing_of_a_workflow(
+    temporal: Client,
+) -> None:
+    target = temporal.service_client.config.target_host
+    stray = await Client.connect(target, namespace="never-made")
+    assert not await is_open(temporal, "never-begun")
+    with pytest.raises(RPCError, match="never-made is not found"):
+        await is_open(stray, "never-begun")
