@@ -18,7 +18,7 @@ from cattery.db.standings import Claim, Standing, find_standings
 from cattery.events.hub import StreamHub
 from cattery.ids import ProjectId, SessionId
 
-RECHECK_EVERY = 60.0
+RECHECK_EVERY = 45.0
 """Seconds after which rights are checked without a sign of change: sign-ins expire silently."""
 EARLIEST = 0.75
 """Of `RECHECK_EVERY`: each claim draws its own moment, so that what began together spreads."""

@@ -25,7 +25,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.dependencies import Parts
 from api.rights import StandingGrant
-from api.streams import LOOK_AGAIN, MAX_BLOCKED, PING_EVERY
+from api.streams import MAX_BLOCKED, PING_EVERY
 from cattery.auth.access import Caller
 from cattery.db.event_log import read_head
 from cattery.db.feed import FeedItem
@@ -163,7 +163,7 @@ class TabSocket:
                 live: JsonObject = {"session_id": str(session_id), "seq": subscription.cursor}
                 await self._send({"op": "live", **live})
                 while not hub.closing:
-                    frames = await subscription.next_frames(wait=LOOK_AGAIN)
+                    frames = await subscription.next_frames(wait=PING_EVERY)
                     if grant.is_due() and not (await grant.check()).may_see:
                         raise NotFoundError("session")
                     if frames:

@@ -1,8 +1,8 @@
 """Event streams: what the three ways of watching a session have in common.
 
 Each holds a subscription of the hub and nothing of the database. A stream outlives the request
-that opened it, so it checks again and again that its reader may still read: within `LOOK_AGAIN`
-of any change of rights it has ended.
+that opened it, so it checks again that its reader may still read whenever the hub wakes it: within
+the hub's `LOOK_AGAIN` of any change of rights it has ended.
 """
 
 import asyncio
@@ -23,8 +23,6 @@ from cattery.ids import SessionId
 
 log = structlog.get_logger(__name__)
 
-LOOK_AGAIN = 5.0
-"""Seconds between looks at whether rights changed, whatever the stream does."""
 PING_EVERY = 15.0
 MAX_BLOCKED = 30.0
 """Seconds for which a reader may take nothing of what was sent; then its stream is closed, and it
@@ -160,7 +158,7 @@ class SseStream:
         last_sent = monotonic()
         async with self.hub.subscribe(self.session_id, after) as subscription:
             while not self.hub.closing:
-                frames = await subscription.next_frames(wait=LOOK_AGAIN)
+                frames = await subscription.next_frames(wait=PING_EVERY)
                 if self.grant.is_due() and not await self.grant.holds():
                     return
                 if frames or monotonic() - last_sent >= PING_EVERY:

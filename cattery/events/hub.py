@@ -12,6 +12,7 @@ by the next look: at high load notices wait their turn, and reading in their pla
 """
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -45,6 +46,9 @@ HEAD_POLL = 1.0
 TICK = 0.25
 """Seconds between looks at which watchers have waited for long enough: one timer for all of them
 costs less than one for each event that each of them waits for."""
+LOOK_AGAIN = 5.0
+"""Seconds within which every watcher that waits is woken after a change of somebody's rights. Each
+draws its own moment: thousands that looked at once would hold up what is live."""
 READ_CONNECTIONS = 4
 FEED_QUEUE = 1_000
 STREAM_RESET = "stream.reset"
@@ -138,6 +142,8 @@ class Subscription:
         """The floor of the folded log that is being read from its beginning."""
         self._wake = asyncio.Event()
         self._deadline: float | None = None
+        self._epoch = hub.access_epoch
+        """Of the rights, when the watcher was last handed something; it checks its own then."""
 
     async def next_frames(self, *, wait: float | None = None) -> list[Frame]:
         """Return what follows the cursor, in order and without a gap; never more than a page.
@@ -147,13 +153,22 @@ class Subscription:
 
         Args:
             wait: seconds to wait for something new, and up to `TICK` more; 0 only looks. `None`
-                waits for ever.
+                waits for ever. Within `LOOK_AGAIN` of a change of rights no wait goes on.
 
         Returns:
             The frames; empty when the time was up first. With `wait=0` empty means caught up.
         """
         clock = asyncio.get_running_loop().time
         self._deadline = None if wait is None else clock() + wait
+        if self._epoch != self._hub.access_epoch:  # they changed while it was at the last frames
+            self.hurry(clock() + _draw_patience())
+        try:
+            return await self._wait_for_frames()
+        finally:
+            self._epoch = self._hub.access_epoch
+
+    async def _wait_for_frames(self) -> list[Frame]:
+        clock = asyncio.get_running_loop().time
         while True:
             self._wake.clear()
             frames = self._channel.after(self.cursor) if self.cursor >= self._floor else None
@@ -197,10 +212,20 @@ class Subscription:
         """Make a waiting `next_frames` look again."""
         self._wake.set()
 
+    def hurry(self, deadline: float) -> None:
+        """Have a `next_frames` that waits for longer return by then."""
+        if self._deadline is None or self._deadline > deadline:
+            self._deadline = deadline
+
     def wake_if_due(self, now: float) -> None:
         """Wake a `next_frames` that has waited for long enough."""
         if self._deadline is not None and now >= self._deadline:
             self._wake.set()
+
+
+def _draw_patience() -> float:
+    """Return for how many seconds a watcher may wait on after a change of rights."""
+    return random.uniform(0, max(0.0, LOOK_AGAIN - 2 * TICK))  # noqa: S311
 
 
 class StreamHub:
@@ -211,8 +236,11 @@ class StreamHub:
         self.closing = False
         """True once streams are to end, because the process is about to."""
         self.access_epoch = 0
-        """Changes whenever somebody's rights may have; open streams then check theirs again."""
+        """Changes whenever somebody's rights may have; within `LOOK_AGAIN` of it every watcher is
+        woken, so that open streams check theirs again."""
         self._channels: dict[UUID, _Channel] = {}
+        self._reading: dict[tuple[SessionId, int, int], asyncio.Task[tuple[int, list[Frame]]]] = {}
+        """The pages that are being read, by session, number before the first, and limit."""
         self._feeds: set[asyncio.Queue[FeedItem]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._listening = asyncio.Event()
@@ -281,7 +309,22 @@ class StreamHub:
     async def read_frames(
         self, session_id: SessionId, after: int, limit: int = PAGE
     ) -> tuple[int, list[Frame]]:
-        """Read the floor and a page of a session's log from the database."""
+        """Read the floor and a page of a session's log from the database.
+
+        Who asks for the same page meanwhile gets it too: when a process comes back, so do all that
+        watched through it, each as far behind as the next.
+        """
+        wanted = (session_id, after, limit)
+        reading = self._reading.get(wanted)
+        if reading is None:
+            reading = asyncio.create_task(self._read_frames(*wanted), name="hub-page")
+            self._reading[wanted] = reading
+            reading.add_done_callback(lambda _: self._reading.pop(wanted))
+        return await asyncio.shield(reading)
+
+    async def _read_frames(
+        self, session_id: SessionId, after: int, limit: int
+    ) -> tuple[int, list[Frame]]:
         async with self._pool.connection() as connection:
             floor, events = await read_page(connection, session_id, after, limit)
             return floor, [
@@ -327,11 +370,15 @@ class StreamHub:
 
     async def _tick_for_ever(self) -> None:
         clock = asyncio.get_running_loop().time
+        epoch = self.access_epoch
         while True:
             await asyncio.sleep(TICK)
             now = clock()
+            has_changed, epoch = epoch != self.access_epoch, self.access_epoch
             for channel in self._channels.values():
                 for watcher in channel.watchers:
+                    if has_changed:
+                        watcher.hurry(now + _draw_patience())
                     watcher.wake_if_due(now)
 
     async def _refresh_heads(self, *, patient: bool = False) -> None:

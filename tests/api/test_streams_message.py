@@ -152,7 +152,7 @@ async def test_the_stream_ends_when_its_reader_loses_the_right_to_see_it(
     session_id: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("api.streams.LOOK_AGAIN", 0.1)
+    monkeypatch.setattr("cattery.events.hub.LOOK_AGAIN", 0.1)
     project_id = await share(ada, session_id, bob)
     path = f"/sessions/{session_id}/message"
     async with watchers.stream(bob, path, json={"text": "Name a cat"}) as stream:
@@ -167,7 +167,6 @@ async def test_a_silent_turn_is_kept_alive_by_comment_lines(
     session_id: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("api.streams.LOOK_AGAIN", 0.05)
     monkeypatch.setattr("api.streams.PING_EVERY", 0.05)
     path = f"/sessions/{session_id}/message"
     async with watchers.stream(ada, path, json={"text": "Name a cat"}) as stream:

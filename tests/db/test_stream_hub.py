@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from cattery.db.engine import Database
-from cattery.db.event_log import EVENTS_CHANNEL, BatchRow, Head, append_batch
+from cattery.db.event_log import EVENTS_CHANNEL, BatchRow, Head, append_batch, read_page
 from cattery.db.feed import FEED_CHANNEL, FeedItem, announce
 from cattery.db.fences import Fence
 from cattery.events.appender import EventAppender
@@ -400,6 +400,55 @@ async def test_only_changes_of_rights_make_streams_look_at_theirs_again(
             await tell(database, kind)
             await asyncio.wait_for(feed.get(), 10)
             assert hub.access_epoch - before == changes, kind
+
+
+async def test_watchers_that_come_back_at_once_read_each_page_once(
+    database: Database, hub: StreamHub, fence: Fence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write(database, fence, words(1_200))
+    pages: list[int] = []
+
+    async def read(connection: object, session_id: SessionId, after: int, limit: int) -> object:
+        pages.append(after)
+        return await read_page(connection, session_id, after, limit)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("cattery.events.hub.read_page", read)
+    found = await asyncio.gather(*(follow(hub, fence.session_id, 0, 1_200) for _ in range(50)))
+    assert all(each == list(range(1, 1_201)) for each in found)
+    assert len(pages) < 75, "hardly a page was shared: each alone reads three"
+    assert not hub._reading
+
+
+async def test_a_watcher_that_leaves_takes_a_page_from_no_other(
+    database: Database, hub: StreamHub, fence: Fence
+) -> None:
+    await write(database, fence, words(10))
+    leaving = asyncio.create_task(hub.read_frames(fence.session_id, 0))
+    staying = asyncio.create_task(hub.read_frames(fence.session_id, 0))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    _, frames = await staying
+    assert [frame.seq for frame in frames] == list(range(1, 11))
+    assert leaving.cancelled()
+
+
+async def test_a_change_of_rights_ends_every_wait_and_one_that_begins_after_it(
+    hub: StreamHub, fence: Fence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cattery.events.hub.LOOK_AGAIN", 0.6)
+    session_id = fence.session_id
+    async with hub.subscribe(session_id, 0) as waiting, hub.subscribe(session_id, 0) as busy:
+        assert await busy.next_frames(wait=0) == []
+        wait = asyncio.create_task(waiting.next_frames(wait=60))
+        endless = asyncio.create_task(busy.next_frames())
+        await asyncio.sleep(0)
+        hub.access_epoch += 1
+        assert await asyncio.wait_for(wait, 10) == []
+        assert await asyncio.wait_for(endless, 10) == []
+        hub.access_epoch += 1  # while it is at what it was handed last
+        assert await asyncio.wait_for(busy.next_frames(wait=60), 10) == []
+        with pytest.raises(TimeoutError):  # nothing has changed since
+            await asyncio.wait_for(busy.next_frames(wait=60), 1)
 
 
 async def test_after_a_reconnect_the_feed_says_that_something_may_have_been_lost(
