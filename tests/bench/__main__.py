@@ -2,12 +2,14 @@
 
     python -m tests.bench [--loads 1,50,200,200x500] [--seconds 30] [--rate 20] [--runs 1]
                           [--replicas 1] [--only idle,first,streams,reconnect] [--json FILE]
+    python -m tests.bench --only hour [--minutes 60]
 
 Prints prompt → first event, delays of events at rising loads (`200x500`: 200 sessions that talk,
 500 watchers), what 2,000 idle streams cost, and how long 500 watchers take to catch up with 1,000
-events each. The difference to the null relay is the platform's own; absolute figures depend on the
-machine. Every piece that is missing, doubled or out of order counts, and ends the run with 1. A run
-in which the load's own process is the bottleneck is marked.
+events each. `hour` runs only where it is named: 100 sessions and 250 watchers for so long, and what
+the processes grow by. The difference to the null relay is the platform's own; absolute figures
+depend on the machine. Every piece that is missing, doubled or out of order counts, and ends the run
+with 1. A run in which the load's own process is the bottleneck is marked.
 """
 
 import argparse
@@ -28,6 +30,7 @@ import uvloop
 
 from tests.bench import relay
 from tests.bench.crowds import measure_idle, measure_reconnect
+from tests.bench.hour import SESSIONS, measure_hour
 from tests.bench.load import Target, first_event_times, platform_target, relay_target, stream_load
 from tests.bench.processor import Meter
 from tests.bench.rig import Rig, running_rig
@@ -39,6 +42,7 @@ FIRST_P50, FIRST_P99 = 30.0, 100.0
 ADDED_P50, ADDED_P99 = 2.0, 20.0
 L1_P50, L1_P99 = 20.0, 100.0
 PARTS = ("idle", "first", "streams", "reconnect")
+LONG_PART = "hour"
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,10 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=20, help="pieces a second and session (20)")
     parser.add_argument("--runs", type=int, default=1, help="of each load (1)")
     parser.add_argument("--replicas", type=int, default=1, help="APIs and workers (1)")
-    parser.add_argument("--only", default=",".join(PARTS), help="some of " + ",".join(PARTS))
+    parser.add_argument(
+        "--only", default=",".join(PARTS), help="some of " + ",".join((*PARTS, LONG_PART))
+    )
+    parser.add_argument("--minutes", type=float, default=60.0, help="of the part `hour` (60)")
     parser.add_argument("--json", type=Path, help="write the raw figures to a file")
     given = parser.parse_args()
     gc.disable()  # a pause of the load's own would be measured as the platform's
@@ -98,9 +105,14 @@ async def _run(given: argparse.Namespace) -> bool:
     figures: dict[str, object] = {"machine": describe_run(), "replicas": given.replicas}
     rows: list[Row] = []
     async with running_rig(replicas=given.replicas) as rig:
-        count = max(shape.sessions for shape in shapes)
+        count = max(*(shape.sessions for shape in shapes), SESSIONS)
         ours = platform_target(rig)
         sessions = await _open(ours, count)
+        hour = {"lost": 0.0, "disorder": 0.0}
+        if LONG_PART in parts:
+            figures["hour"] = hour = await measure_hour(
+                rig, ours, sessions, given.rate, given.minutes
+            )
         if "idle" in parts:  # first: an API that has grown under load takes no more for streams
             figures["idle"] = await measure_idle(rig, sessions)
         timeout = aiohttp.ClientTimeout(total=None)
@@ -127,7 +139,7 @@ async def _run(given: argparse.Namespace) -> bool:
             figures["reconnect"] = await measure_reconnect(rig, sessions)
     if given.json:
         given.json.write_text(json.dumps(figures | {"rows": [asdict(r) for r in rows]}, indent=1))
-    return any(row.lost or row.disorder for row in rows)
+    return any(row.lost or row.disorder for row in rows) or bool(hour["lost"] or hour["disorder"])
 
 
 def _shape(text: str) -> Shape:

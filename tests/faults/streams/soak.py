@@ -2,39 +2,17 @@
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import override
 
 from tests.faults.streams.checks import check, settle
 from tests.faults.streams.people import People
 from tests.faults.streams.report import Report
 from tests.faults.streams.watchers import Watcher, Way, watching
+from tests.growth import SAMPLE_SECONDS, Samples, tell_growth
 
-SAMPLE_SECONDS = 10.0
-WARM_UP = 0.2
-"""Share of the samples that do not count: caches fill."""
 SESSIONS = 10
 TALK = "stamp deltas=200 rate=20 size=24 parts=1 tools=1"
-MIB = 1024 * 1024
-
-
-@dataclass
-class Samples:
-    """What one process used, by time."""
-
-    at: list[float] = field(default_factory=list)
-    rss: list[float] = field(default_factory=list)
-    fds: list[float] = field(default_factory=list)
-
-    def slope(self, values: list[float]) -> float:
-        """Return the growth an hour of the least-squares line after the warm-up."""
-        skip = int(len(self.at) * WARM_UP)
-        xs, ys = self.at[skip:], values[skip:]
-        if len(xs) < 2:
-            return 0.0
-        middle, mean = sum(xs) / len(xs), sum(ys) / len(ys)
-        spread = sum((x - middle) ** 2 for x in xs)
-        return sum((x - middle) * (y - mean) for x, y in zip(xs, ys, strict=True)) / spread * 3600
 
 
 @dataclass
@@ -46,15 +24,7 @@ class Soaked:
 
     @override
     def __str__(self) -> str:
-        lines = [
-            f"{'process':<12} {'RSS MiB':>8} {'MiB an hour':>12} {'FDs':>5} {'FDs an hour':>12}"
-        ]
-        for name, each in self.samples.items():
-            lines.append(
-                f"{name:<12} {each.rss[-1] / MIB:>8.1f} {each.slope(each.rss) / MIB:>12.2f} "
-                f"{each.fds[-1]:>5.0f} {each.slope(each.fds):>12.2f}"
-            )
-        return "\n".join([*lines, "", str(self.report), *self.report.violations])
+        return "\n".join([tell_growth(self.samples), "", str(self.report), *self.report.violations])
 
 
 async def soak(people: People, seconds: float) -> Soaked:
@@ -66,10 +36,7 @@ async def soak(people: People, seconds: float) -> Soaked:
     talking = [asyncio.create_task(_talk(people, number, ends_at)) for number in range(SESSIONS)]
     while time.monotonic() < ends_at:
         for node in nodes:
-            process, found = node.process.process, samples[node.name]
-            found.at.append(time.monotonic())
-            found.rss.append(process.memory_info().rss)
-            found.fds.append(process.num_fds())
+            samples[node.name].take(node.process.process)
         await asyncio.sleep(SAMPLE_SECONDS)
     watchers = [each for found in await asyncio.gather(*talking) for each in found]
     report = await check(installation, people.turns, watchers)
