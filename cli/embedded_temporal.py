@@ -22,6 +22,14 @@ DYNAMIC_CONFIG = {
     # Workflows that are open for long go on afresh before their histories are slow to replay.
     "limit.historyCount.suggestContinueAsNew": "1000",
 }
+SQLITE = {
+    # A write is appended and synced once. The server's default, a rollback journal, makes a file,
+    # syncs it, the database and the folder, and removes the file, for each of a prompt's writes.
+    "journal_mode": "wal",
+    # What was acknowledged is on the disk, as it is without WAL.
+    "synchronous": "full",
+}
+"""Pragmas of the server's database file; an older file is taken over as it is opened."""
 
 
 def temporal_part(home: Home, port: int, ui_port: int, namespace: str, env: dict[str, str]) -> Part:
@@ -30,7 +38,7 @@ def temporal_part(home: Home, port: int, ui_port: int, namespace: str, env: dict
     command += ["--ui-ip", "127.0.0.1", "--ui-port", str(ui_port), "--ui-disable-news-fetch"]
     command += ["--db-filename", str(home.temporal_database), "--namespace", namespace]
     command += ["--log-level", "warn", "--log-format", "json"]
-    command += dynamic_config()
+    command += server_options()
 
     async def is_ready() -> bool:
         from cli.temporal_server import server_answers  # slow to load; meanwhile the server starts
@@ -47,10 +55,15 @@ def temporal_part(home: Home, port: int, ui_port: int, namespace: str, env: dict
     )
 
 
-def dynamic_config() -> list[str]:
-    """Return the options that set a dev server up for one machine."""
-    settings = (f"{key}={value}" for key, value in DYNAMIC_CONFIG.items())
-    return [word for setting in settings for word in ("--dynamic-config-value", setting)]
+def server_options() -> list[str]:
+    """Return the options that set a dev server with a database file up for one machine."""
+    settings = {"--dynamic-config-value": DYNAMIC_CONFIG, "--sqlite-pragma": SQLITE}
+    return [
+        word
+        for option, values in settings.items()
+        for key, value in values.items()
+        for word in (option, f"{key}={value}")
+    ]
 
 
 def _program() -> str:

@@ -23,7 +23,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from cattery.auth.bootstrap import ensure_admin, mint_token
 from cattery.temporal.client import DATA_CONVERTER
-from cli.embedded_temporal import dynamic_config
+from cli.embedded_temporal import server_options
 from tests.scripted_type import PROMPTS_FILE
 
 ROOT = Path(__file__).parents[1]
@@ -217,7 +217,7 @@ async def running_temporal(folder: Path) -> AsyncIterator[WorkflowEnvironment]:
         dev_server_database_filename=str(folder / "temporal.db"),
         data_converter=DATA_CONVERTER,
         dev_server_log_level="error",
-        dev_server_extra_args=dynamic_config(),
+        dev_server_extra_args=server_options(),
     ) as environment:
         yield environment
 

@@ -8,11 +8,12 @@ import yaml
 
 from cattery.temporal.schedules import create_schedule, list_schedules
 from cattery.temporal.search_attributes import SEARCH_ATTRIBUTES
-from cli.embedded_temporal import DYNAMIC_CONFIG
+from cli.embedded_temporal import DYNAMIC_CONFIG, server_options
 from cli.errors import CommandError
 from cli.temporal_setup import read_setup
 
-FOLDER = Path(__file__).parents[2] / "temporal"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "temporal"
 
 
 def test_the_setup_file_has_the_search_attributes_that_the_code_sets() -> None:
@@ -57,3 +58,13 @@ def test_the_dynamic_configuration_is_that_of_the_embedded_server() -> None:
     document = yaml.safe_load((FOLDER / "dynamicconfig.yaml").read_text())
     values = {key: yaml.safe_dump(value[0]["value"]).split()[0] for key, value in document.items()}
     assert values == DYNAMIC_CONFIG
+
+
+def test_the_dev_servers_of_compose_and_kind_have_the_embedded_ones_options() -> None:
+    words = server_options()
+    wanted = {f"{key}={value}" for key, value in zip(words[::2], words[1::2], strict=True)}
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    assert wanted <= set(compose["services"]["temporal-dev"]["command"])
+    kind = yaml.safe_load_all((ROOT / "k8s/overlays/kind/temporal.yaml").read_text())
+    pods = [each["spec"]["template"]["spec"] for each in kind if "template" in each.get("spec", {})]
+    assert [wanted <= set(pod["containers"][0]["args"]) for pod in pods] == [True]

