@@ -282,12 +282,11 @@ async def read_heads(
 
 async def read_head(database: Database, session_id: SessionId) -> int:
     """Read the number of a session's last event; 0 where it has none."""
-    async with database.read() as session:
-        head = await session.scalar(
-            text("SELECT last_seq FROM session_stream WHERE session_id = :session_id"),
-            {"session_id": session_id},
-        )
-        return int(head or 0)
+    found = await database.fetch_one(_READ_HEAD, session_id=session_id)
+    return int(found[0]) if found else 0
+
+
+_READ_HEAD = Statement(text("SELECT last_seq FROM session_stream WHERE session_id = :session_id"))
 
 
 async def read_events(
