@@ -2,12 +2,13 @@
 
 A harness sends the events of all its sessions to whoever listens; a listener a turn would parse
 each event as often as there are turns. The reader parses once and hands each frame to the turn
-that watches its session; a frame of a session that nobody watches (a sub-agent's) goes to all.
+that watches its session. One of a session that nobody watches is a sub-agent's, or of a turn that
+another worker runs; it goes to all but those turns to which it is certain to be no news.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import structlog
@@ -40,6 +41,8 @@ class Watch:
     """
 
     def __init__(self) -> None:
+        self.follows: Callable[[HarnessSessionId], bool] = lambda _: True
+        """Whether pieces of another session are of this turn; its taker says so."""
         self._frames: deque[HarnessFrame] = deque()
         self._lost: StreamLostError | None = None
         self._is_over = False
@@ -60,6 +63,15 @@ class Watch:
         if not (self._lost or self._is_over):
             self._frames.append(frame)
             _release(self._taker)
+
+    def is_no_news(self, session: HarnessSessionId) -> bool:
+        """Tell whether a piece of another session can be left out.
+
+        Only while the turn has taken in all that came before it, and waits: until then it may be
+        about to learn that the session is its sub-agent's.
+        """
+        waits = self._taker is not None and not self._taker.done() and not self._frames
+        return waits and not self.follows(session)
 
     def lose(self, error: StreamLostError) -> None:
         """Say that nothing more will come."""
@@ -178,8 +190,13 @@ class HarnessConnection:
     async def _route(self, frame: HarnessFrame) -> None:
         session = self.kind.session_of(frame)
         watch = self._watches.get(session) if session else None
-        for each in (watch,) if watch else tuple(self._watches.values()):
-            await each.put(frame)
+        if watch:
+            await watch.put(frame)
+            return
+        piece_of = session if session and self.kind.is_piece(frame) else None
+        for each in tuple(self._watches.values()):
+            if piece_of is None or not each.is_no_news(piece_of):
+                await each.put(frame)
 
 
 type _Key = tuple[HarnessId, int, HarnessEndpoint]

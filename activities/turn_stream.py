@@ -77,6 +77,7 @@ class TurnStream:
         prompt = self._prompt
         async with self._connection.watch(prompt.session) as watch:
             translator = self._connection.kind.translator(prompt.session, prompt.message_id)
+            watch.follows = translator.follows
             attached = await self._look_back(translator)
             if not self.posted:
                 await self._post()

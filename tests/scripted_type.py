@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cattery.harnesses.opencode.client import OpencodeClient
-from cattery.harnesses.opencode.translator import OpencodeTranslator, session_of
+from cattery.harnesses.opencode.translator import OpencodeTranslator, is_piece, session_of
 from cattery.harnesses.port import HarnessType, Launch, LaunchInput, TransportKind
 
 SCRIPT = Path(__file__).with_name("scripted_harness.py")
@@ -41,6 +41,7 @@ def scripted_type() -> HarnessType:
         client=OpencodeClient,
         translator=OpencodeTranslator,
         session_of=session_of,
+        is_piece=is_piece,
     )
 
 

@@ -114,6 +114,9 @@ class Translator(Protocol):
     def prompt_is_in(self, history: HarnessHistory) -> bool:
         """Tell whether the turn's prompt has reached the harness."""
 
+    def follows(self, session: HarnessSessionId) -> bool:
+        """Tell whether pieces of another session, such as a sub-agent's, are of this turn."""
+
 
 @dataclass(frozen=True, slots=True)
 class LaunchInput:
@@ -178,12 +181,15 @@ class Implementation:
             under which the turn's prompt is posted.
         session_of: names the harness session that a frame belongs to, cheaply; `None` where it
             belongs to none or to all. Frames of a session that a turn watches go to it alone.
+        is_piece: tells whether a frame is a piece of a message, cheaply: it says nothing to a turn
+            whose translator does not follow its session.
     """
 
     launch: Callable[[LaunchInput], Launch]
     client: Callable[[HarnessEndpoint], HarnessClient]
     translator: Callable[[HarnessSessionId, HarnessMessageId], Translator] = refuse_turns
     session_of: Callable[[HarnessFrame], HarnessSessionId | None] = lambda _: None
+    is_piece: Callable[[HarnessFrame], bool] = lambda _: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +199,7 @@ class HarnessType:
     Attributes:
         id: the contract's `type`.
         version: the pinned release that is installed and that recordings were made with.
-        launch, client, translator, session_of: see `Implementation`.
+        launch, client, translator, session_of, is_piece: see `Implementation`.
         program: the installed program beneath the tools folder, which local sandboxes need;
             `None` where there is nothing to look for.
         image: of its sandboxes in a cluster, without `cattery-`, registry and tag; `None` is `id`.
@@ -209,6 +215,7 @@ class HarnessType:
     client: Callable[[HarnessEndpoint], HarnessClient]
     translator: Callable[[HarnessSessionId, HarnessMessageId], Translator] = refuse_turns
     session_of: Callable[[HarnessFrame], HarnessSessionId | None] = lambda _: None
+    is_piece: Callable[[HarnessFrame], bool] = lambda _: False
     program: str | None = None
     image: str | None = None
     families: tuple[ModelFamily, ...] = tuple(ModelFamily)

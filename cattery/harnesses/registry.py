@@ -149,6 +149,7 @@ def _join(manifest: Manifest, folder: Path) -> HarnessType:
         client=parts.client,
         translator=parts.translator,
         session_of=parts.session_of,
+        is_piece=parts.is_piece,
         program=manifest.install.program,
         image=manifest.image_name,
         families=manifest.models.families,

@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 
 from cattery.events.ledger import Ledger
 from cattery.events.model import TurnEnded, UnknownFrame
-from cattery.harnesses.opencode.translator import OpencodeTranslator, session_of
+from cattery.harnesses.opencode.translator import OpencodeTranslator, is_piece, session_of
+from cattery.ids import HarnessSessionId
 from cattery.jsontypes import JsonObject
 from tests.harness_types import clone_registry
 from tests.unit import recorded_turns
@@ -90,6 +92,42 @@ def test_no_frame_is_unknown_and_each_names_its_session(name: str) -> None:
 
         assert [event for event in events if isinstance(event, UnknownFrame)] == []
         assert turn.session in {session_of(frame) for frame in turn.frames}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pieces_of_sessions_that_a_turn_does_not_follow_say_nothing_to_it(name: str) -> None:
+    left_out = 0
+    for turn in load(name):
+        foreign = [_of_another_session(frame) for frame in turn.frames if is_piece(frame)]
+        translator, events = turn.translator(), []
+        for frame in [*foreign, *turn.frames]:
+            session = session_of(frame)
+            is_own = session in (None, turn.session)
+            if is_own or not is_piece(frame) or translator.follows(HarnessSessionId(str(session))):
+                events += translator.translate(frame)
+            else:
+                left_out += 1
+
+        assert events == stream(turn.translator(), turn.frames)
+        assert left_out >= len(foreign)
+
+
+def test_the_pieces_of_a_sub_agent_are_followed() -> None:
+    followed = 0
+    for turn in load("delegate"):
+        translator = turn.translator()
+        for frame in turn.frames:
+            session = session_of(frame)
+            if is_piece(frame) and session not in (None, turn.session):
+                followed += translator.follows(HarnessSessionId(str(session)))
+            translator.translate(frame)
+    assert followed > 0, "the recording has none of a sub-agent's words"
+
+
+def _of_another_session(frame: JsonObject) -> JsonObject:
+    """Return the frame as another conversation of the same harness would send it."""
+    found: JsonObject = json.loads(re.sub(r"ses_\w+", "ses_another", json.dumps(frame)))
+    return found
 
 
 def test_an_idle_of_the_turn_before_never_ends_this_one() -> None:

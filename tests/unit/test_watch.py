@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from activities.connections import QUEUE_FRAMES, StreamLostError, Watch
+from cattery.ids import HarnessSessionId
 
 LOST = StreamLostError("The event stream of the harness was lost: test")
 SOON = 0.05
@@ -89,3 +90,25 @@ async def test_a_take_that_was_given_up_takes_nothing_away() -> None:
     await asyncio.gather(waiting, return_exceptions=True)
     await watch.put({"number": 1})
     assert await watch.take(LONG) == [{"number": 1}]
+
+
+async def test_a_piece_of_another_session_is_left_out_only_by_a_turn_that_waits() -> None:
+    watch, other = Watch(), HarnessSessionId("ses_other")
+    watch.follows = lambda session: session == "ses_child"
+    assert not watch.is_no_news(other), "before its turn has looked at anything"
+    waiting = asyncio.create_task(watch.take(LONG))
+    await asyncio.sleep(0)
+    assert watch.is_no_news(other)
+    assert not watch.is_no_news(HarnessSessionId("ses_child"))
+    await watch.put({"number": 1})
+    assert not watch.is_no_news(other), "the frame that it has yet to read may name it"
+    assert await waiting == [{"number": 1}]
+    assert not watch.is_no_news(other), "it is at that frame"
+
+
+async def test_a_turn_that_says_nothing_of_what_it_follows_gets_every_piece() -> None:
+    watch = Watch()
+    waiting = asyncio.create_task(watch.take(SOON))
+    await asyncio.sleep(0)
+    assert not watch.is_no_news(HarnessSessionId("ses_other"))
+    assert await waiting == []

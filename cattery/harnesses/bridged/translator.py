@@ -62,6 +62,10 @@ class BridgedTranslator(Translator):
         return bool(find_turn(history, self._prompt))
 
     @override
+    def follows(self, session: HarnessSessionId) -> bool:
+        return False  # a sub-agent's frames come under the session that started it
+
+    @override
     def reconcile(self, history: HarnessHistory) -> list[Translated]:
         return [
             event for frame in find_turn(history, self._prompt) for event in self.translate(frame)

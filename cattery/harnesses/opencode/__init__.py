@@ -5,7 +5,7 @@ from functools import partial
 from cattery.harnesses.manifest import Manifest
 from cattery.harnesses.opencode.client import OpencodeClient
 from cattery.harnesses.opencode.launch import launch_opencode
-from cattery.harnesses.opencode.translator import OpencodeTranslator, session_of
+from cattery.harnesses.opencode.translator import OpencodeTranslator, is_piece, session_of
 from cattery.harnesses.port import Implementation
 
 
@@ -16,4 +16,5 @@ def implement(manifest: Manifest) -> Implementation:
         client=OpencodeClient,
         translator=OpencodeTranslator,
         session_of=session_of,
+        is_piece=is_piece,
     )

@@ -56,6 +56,14 @@ def session_of(frame: HarnessFrame) -> HarnessSessionId | None:
     return HarnessSessionId(session) if isinstance(session, str) else None
 
 
+def is_piece(frame: HarnessFrame) -> bool:
+    """Tell whether a frame is a message or a part of one."""
+    return frame.get("type") in _PIECES
+
+
+_PIECES = frozenset({"message.part.delta", "message.part.updated", "message.updated"})
+
+
 class OpencodeTranslator(Translator):
     """Translates one turn. Feed it every frame, and the history whenever the stream was not heard.
 
@@ -117,6 +125,10 @@ class OpencodeTranslator(Translator):
     @override
     def prompt_is_in(self, history: HarnessHistory) -> bool:
         return find_turn(history, self._prompt) is not None
+
+    @override
+    def follows(self, session: HarnessSessionId) -> bool:
+        return session in self._children
 
     @override
     def reconcile(self, history: HarnessHistory) -> list[Translated]:
