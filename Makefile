@@ -19,7 +19,8 @@ T ?=
 MARKS := -m "not slow and not cluster and not compose"
 # Three files at a time where tests mostly wait for real processes, each with servers of its own; those
 # with a browser and a whole installation one after the other: three of them at once starve each other.
-SPREAD := -n 3 --dist loadfile
+WORKERS := -n 3
+SPREAD := $(WORKERS) --dist loadfile
 FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay tests/bridges
 PYTHON_FOLDERS := activities api bridges cattery cli clients filemgr gateway tests workers workflows
 
@@ -103,7 +104,7 @@ test-e2e: install-dev web ## Run the tests with real processes and a real browse
 test-faults: install-dev ## Kill workers after each of their calls, and break what streams run over
 ifeq ($(strip $(T)),)
 	@$(BIN)/pytest tests/faults --ignore tests/faults/streams
-	@exec $(BIN)/pytest $(SPREAD) tests/faults/streams
+	@exec $(BIN)/pytest $(WORKERS) --dist worksteal tests/faults/streams
 else
 	@exec $(BIN)/pytest $(T)
 endif

@@ -4,8 +4,9 @@ Temporal learns of a dead worker from heartbeats that fail to come. Each heartbe
 turn is a write there, so they cannot be frequent; and people look at the turn that stands still. So
 each worker raises one count in the database, however many turns it runs, and watches those of the
 others. The attempts of one whose count stands still are failed in its name, and Temporal gives them
-to the next. One that ended in order is treated alike: a task that was handed out while it stopped
-may never have reached it.
+to the next. It may give them to the dead one once more, since a poll that it left open takes a task
+along; so that is looked for as long as a poll can last, or until the worker counts on. One that
+ended in order is treated alike.
 
 A worker is held dead by one that saw its count stand still for `PATIENCE` while it could itself
 count all the time. No clocks are compared, and neither a database that was away nor a machine that
@@ -46,8 +47,12 @@ WORKER_GONE: Final = "worker_gone"
 _RETRY_DELAY = timedelta(milliseconds=50)
 _AT_ONCE = 20
 _RPC_TIMEOUT = timedelta(seconds=5)
-_RETRIES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-"""Seconds between tries while Temporal or the database is away."""
+_OPEN_POLLS: Final = 75.0
+"""Seconds for which Temporal may hold a poll of a worker that is gone: one lasts a minute."""
+_LOOK_AGAIN: Final = 1.5
+"""Seconds between looks for tasks that such a poll took."""
+_LONGEST_DELAY: Final = 32.0
+"""Seconds between tries while Temporal or the database is away: it doubles up to this."""
 
 
 @asynccontextmanager
@@ -115,6 +120,8 @@ class Peers:
         self._database = database
         self._worker = worker
         self._pulse = Pulse()
+        self._counted: frozenset[str] = frozenset()
+        """Who was on the list at the last look."""
 
     async def watch(self) -> None:
         """Beat and look for ever."""
@@ -124,32 +131,42 @@ class Peers:
                     look = await beat(self._database, self._worker)
                     self._stopping.clear()
                     self._stopping |= look.stopping
+                    self._counted = frozenset(look.counts)
                     for peer, beats in self._pulse.judge(look.counts, monotonic()):
                         if await forget(self._database, peer, beats):
+                            self._counted -= {peer}
                             releases.create_task(self._release(peer))
                 except Exception as error:  # noqa: BLE001 - whatever is away comes back
                     log.info("peers_not_seen", error=repr(error))
                 await asyncio.sleep(INTERVAL)
 
     async def _release(self, peer: str) -> None:
-        """Fail every attempt that a dead worker was at, so that others go on with the turns."""
+        """Fail every attempt that a dead worker was at, or is handed, so that others go on."""
+        log.info("worker_gone", worker=peer)
+        last_look = monotonic() + _OPEN_POLLS
+        delay = _LOOK_AGAIN
+        while True:
+            try:
+                if released := await self._release_once(peer):
+                    log.warning("turns_released", worker=peer, attempts=released)
+            except Exception as error:  # noqa: BLE001 - whatever is away comes back
+                log.warning("turns_not_released", worker=peer, error=repr(error))
+                delay = min(2 * delay, _LONGEST_DELAY)
+            else:
+                delay = _LOOK_AGAIN
+                if peer in self._counted or monotonic() > last_look:
+                    return
+            await asyncio.sleep(delay)
+
+    async def _release_once(self, peer: str) -> int:
         slots = asyncio.Semaphore(_AT_ONCE)
 
         async def release(session_id: SessionId) -> int:
             async with slots:
                 return await self._release_session(peer, session_id)
 
-        for delay in _RETRIES:
-            try:
-                sessions = await list_left_sessions(self._database, peer)
-                released = sum(await asyncio.gather(*map(release, sessions)))
-            except Exception as error:  # noqa: BLE001 - in the end the time-out remains
-                log.warning("turns_not_released", worker=peer, error=repr(error))
-                await asyncio.sleep(delay)
-                continue
-            tell = log.warning if released else log.info
-            tell("worker_gone", worker=peer, attempts_released=released)
-            return
+        sessions = await list_left_sessions(self._database, peer)
+        return sum(await asyncio.gather(*map(release, sessions)))
 
     async def _release_session(self, peer: str, session_id: SessionId) -> int:
         workflow_id = session_workflow(session_id)

@@ -63,16 +63,21 @@ _FORGET = Statement(
 
 
 async def list_left_sessions(database: Database, worker: str) -> Sequence[SessionId]:
-    """List the sessions of which a worker may have a turn: it claimed it, or nobody has yet."""
+    """List the sessions of which a worker may have a turn: it claimed it, or nobody has yet.
+
+    A prompt that waits behind a turn that runs has not been handed to anybody.
+    """
     return [SessionId(row[0]) for row in await database.fetch_all(_LEFT, worker=worker)]
 
 
 _LEFT = Statement(
     text(
         """
-        SELECT DISTINCT prompt.session_id
+        SELECT session_id
         FROM prompt JOIN session_stream USING (session_id)
-        WHERE prompt.status = 'queued' OR (prompt.status = 'running' AND owner = :worker)
+        WHERE prompt.status IN ('queued', 'running')
+        GROUP BY session_id, owner
+        HAVING bool_or(prompt.status = 'running') IS FALSE OR owner = :worker
         """
     )
 )

@@ -1,13 +1,13 @@
 """When a worker is held dead by its peers."""
 
+import itertools
 from unittest.mock import AsyncMock, MagicMock
 
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
-from cattery.ids import SessionId, new_id
 from workers import peers
-from workers.peers import PATIENCE, Pulse
+from workers.peers import PATIENCE, Peers, Pulse
 
 
 def test_whose_count_stands_still_is_dead_after_the_patience() -> None:
@@ -40,15 +40,51 @@ def test_who_is_no_longer_counted_is_forgotten() -> None:
     assert pulse.judge({"a": 7}, 100.0 + PATIENCE) == []
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Have time go by only where somebody sleeps; each sleep is noted."""
+    sleeps: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        sleeps.append(seconds)
+
+    monkeypatch.setattr(peers, "monotonic", lambda: sum(sleeps))
+    monkeypatch.setattr("asyncio.sleep", sleep)
+    return sleeps
+
+
+def watching(
+    monkeypatch: pytest.MonkeyPatch, *released: int | Exception
+) -> tuple[Peers, AsyncMock]:
+    """Make a watcher; `released` is what comes of its looks, one after the other, then nothing."""
+    watcher = Peers(MagicMock(), MagicMock(), "me", set())
+    release = AsyncMock(side_effect=itertools.chain(released, itertools.repeat(0)))
+    monkeypatch.setattr(watcher, "_release_once", release)
+    return watcher, release
+
+
 async def test_a_dead_workers_turns_are_released_once_temporal_is_back(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, clock: list[float]
 ) -> None:
-    session = SessionId(new_id())
-    monkeypatch.setattr(peers, "_RETRIES", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(peers, "list_left_sessions", AsyncMock(return_value=[session]))
     away = RPCError("no connection", RPCStatusCode.UNAVAILABLE, b"")
-    release = AsyncMock(side_effect=[away, 1, 1])
-    watcher = peers.Peers(MagicMock(), MagicMock(), "me", set())
-    monkeypatch.setattr(watcher, "_release_session", release)
+    watcher, release = watching(monkeypatch, *[away] * 20, 1)
     await watcher._release("dead")
-    assert [call.args for call in release.await_args_list] == [("dead", session)] * 2
+    assert release.await_count == 21
+    assert max(clock) <= 32.0, "half a minute is as long as it waits between two tries"
+
+
+async def test_tasks_that_a_dead_workers_open_polls_take_are_released_too(
+    monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    watcher, release = watching(monkeypatch, 3, 0, 2)
+    await watcher._release("dead")
+    assert 60.0 <= sum(clock) <= 90.0, "a poll lasts a minute"
+    assert release.await_count >= sum(clock) / 2, "nobody waits long for the next look"
+
+
+@pytest.mark.usefixtures("clock")
+async def test_a_worker_that_counts_on_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher, release = watching(monkeypatch, 3)
+    watcher._counted = frozenset({"dead"})
+    await watcher._release("dead")
+    assert release.await_count == 1

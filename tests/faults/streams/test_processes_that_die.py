@@ -9,6 +9,7 @@ from tests.faults.streams.installation import Installation
 from tests.faults.streams.misfortunes import end_backends
 from tests.faults.streams.people import People
 from tests.faults.streams.scenes import LONG_TALK, TALK, scene
+from workers.peers import PATIENCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -68,10 +69,9 @@ async def test_f4_a_worker_that_wakes_up_after_its_turns_were_taken_over_writes_
     async with scene(people, harness, sessions=6, text=LONG_TALK) as played:
         frozen = installation.workers[0]
         frozen.freeze()
-        await asyncio.sleep(HEARTBEAT_TIMEOUT)
-        # All of them are the other one's now. A frozen worker still has polls open at Temporal,
-        # each of which takes a try along; so this may take several rounds.
-        await played.until_talking(seconds=180)
+        await asyncio.sleep(2 * PATIENCE)
+        # All of them are the other one's now, also those that a poll of the frozen one took along.
+        await played.until_talking(seconds=HEARTBEAT_TIMEOUT)
         frozen.thaw()
         await played.finish()
 
