@@ -77,7 +77,7 @@ compose-down: ## Stop and remove the containers; data stays on its volumes
 
 ##@ Check
 
-.PHONY: test test-unit test-web test-e2e test-faults
+.PHONY: test test-unit test-web test-e2e test-faults test-cut-points test-streams
 .PHONY: test-compose test-cluster test-cluster-faults test-cluster-harnesses harness-bench lint fmt bench bench-terminals bench-starts bench-cluster
 .PHONY: bench-teardown bench-prompts bench-history bench-files
 test: install-dev web ## Run all tests (T=path narrows them to some of the Python tests)
@@ -101,13 +101,18 @@ test-e2e: install-dev web ## Run the tests with real processes and a real browse
 	@$(INSTALL) browsers
 	@exec $(BIN)/pytest $(MARKS) tests/e2e $(T)
 
-test-faults: install-dev ## Kill workers after each of their calls, and break what streams run over
 ifeq ($(strip $(T)),)
-	@$(BIN)/pytest tests/faults --ignore tests/faults/streams
-	@exec $(BIN)/pytest $(WORKERS) --dist worksteal tests/faults/streams
+test-faults: test-cut-points test-streams ## Both of the next two (T=path for some of their tests)
 else
+test-faults: install-dev
 	@exec $(BIN)/pytest $(T)
 endif
+
+test-cut-points: install-dev ## Kill workers after each of their calls, in every lifecycle
+	@exec $(BIN)/pytest tests/faults --ignore tests/faults/streams
+
+test-streams: install-dev ## Break everything that streams run over
+	@exec $(BIN)/pytest $(WORKERS) --dist worksteal tests/faults/streams
 
 test-cluster: install-dev ## Run the tests in a real cluster (CATTERY_CLUSTER_UP= or KUBECONFIG=)
 	@$(TESTS) -m "cluster and not slow" -n 2 --dist loadfile tests/cluster $(T)
