@@ -30,7 +30,7 @@ from cattery.auth.access import Caller
 from cattery.db.event_log import read_head
 from cattery.db.feed import FeedItem
 from cattery.errors import BadRequestError, CatteryError, NotFoundError
-from cattery.events.hub import STREAM_RESET, Frame
+from cattery.events.frames import STREAM_RESET, Frame
 from cattery.ids import ProjectId, SessionId, parse_id
 from cattery.jsontypes import Json, JsonObject
 

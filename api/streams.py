@@ -17,7 +17,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.rights import StandingGrant
 from cattery.errors import BadRequestError
-from cattery.events.hub import STREAM_RESET, Frame, StreamHub
+from cattery.events.frames import STREAM_RESET, Frame
+from cattery.events.hub import StreamHub
 from cattery.events.model import EventType
 from cattery.ids import SessionId
 

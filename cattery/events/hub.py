@@ -12,13 +12,8 @@ by the next look: at high load notices wait their turn, and reading in their pla
 """
 
 import asyncio
-import random
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Self
 from uuid import UUID
 
 import orjson
@@ -33,199 +28,15 @@ from cattery.db.engine import KEEP_ALIVE
 from cattery.db.event_blobs import read_whole
 from cattery.db.event_log import EVENTS_CHANNEL, PAGE, Head, read_heads, read_page
 from cattery.db.feed import FEED_CHANNEL, FeedItem, parse_feed_item
-from cattery.events.model import LoggedEvent
+from cattery.events.channel import TICK, Channel, Subscription, draw_patience
+from cattery.events.frames import Frame
 from cattery.ids import SessionId
 
 log = structlog.get_logger(__name__)
 
-RING_FRAMES = 512
-RING_BYTES = 512 * 1024
-PAGE_BYTES = 1024 * 1024
-"""Of the events that one watcher is handed at once, read from the database."""
 HEAD_POLL = 1.0
-TICK = 0.25
-"""Seconds between looks at which watchers have waited for long enough: one timer for all of them
-costs less than one for each event that each of them waits for."""
-LOOK_AGAIN = 5.0
-"""Seconds within which every watcher that waits is woken after a change of somebody's rights. Each
-draws its own moment: thousands that looked at once would hold up what is live."""
 READ_CONNECTIONS = 4
 FEED_QUEUE = 1_000
-STREAM_RESET = "stream.reset"
-"""Type of the frame after which a watcher forgets what it has: the log follows, folded."""
-
-
-class Frame:
-    """One event as it is sent: encoded once, whoever watches."""
-
-    __slots__ = ("_data", "full", "is_preview", "seq", "turn_no", "type")
-
-    def __init__(
-        self, seq: int, turn_no: int, kind: str, data: bytes, *, is_preview: bool = False
-    ) -> None:
-        self.seq = seq
-        self.turn_no = turn_no
-        self.type = kind
-        self.is_preview = is_preview
-        """Whether the event is only the beginning of what `read_whole` gives."""
-        self._data = data
-        self.full = b'{"seq":%d,"turn_no":%d,"type":"%b","data":%b}' % (
-            seq,
-            turn_no,
-            kind.encode(),
-            data,
-        )
-        """The event with its number and turn as JSON."""
-
-    @classmethod
-    def of(cls, event: LoggedEvent) -> Self:
-        """Encode an event."""
-        data = orjson.dumps(event.data)
-        is_preview = "large" in event.data
-        return cls(event.seq, event.turn_no, event.type, data, is_preview=is_preview)
-
-    @property
-    def contract(self) -> bytes:
-        """The contract's PlatformEvent as JSON."""
-        return b'{"type":"%b","data":%b}' % (self.type.encode(), self._data)
-
-
-@dataclass(slots=True, eq=False)
-class _Channel:
-    """The recent frames of one watched session. The ring is always contiguous."""
-
-    head: int = 0
-    found: int = 0
-    """The head that the last look at the database found."""
-    ring: deque[Frame] = field(default_factory=deque)
-    ring_bytes: int = 0
-    watchers: set["Subscription"] = field(default_factory=set)
-
-    def push(self, frame: Frame) -> None:
-        if self.ring and frame.seq != self.ring[-1].seq + 1:
-            if frame.seq <= self.ring[-1].seq:
-                return
-            self.ring.clear()
-            self.ring_bytes = 0
-        self.ring.append(frame)
-        self.ring_bytes += len(frame.full)
-        while len(self.ring) > RING_FRAMES or self.ring_bytes > RING_BYTES:
-            self.ring_bytes -= len(self.ring.popleft().full)
-
-    def after(self, seq: int) -> list[Frame] | None:
-        """Return the frames after a number, or `None` where the ring does not reach back."""
-        if not self.ring or seq + 1 < self.ring[0].seq or seq >= self.ring[-1].seq:
-            return None
-        newest_first = islice(reversed(self.ring), self.ring[-1].seq - seq)
-        return list(newest_first)[::-1]
-
-    def wake(self) -> None:
-        for watcher in self.watchers:
-            watcher.wake()
-
-
-class Subscription:
-    """One watcher of one session. `cursor` is the number of the last event handed out."""
-
-    def __init__(
-        self, hub: "StreamHub", channel: _Channel, session_id: SessionId, after: int
-    ) -> None:
-        self.session_id = session_id
-        self.cursor = after
-        self._hub = hub
-        self._channel = channel
-        self._floor = 0
-        """Below it the ring is of no use: its pieces are not those that the log has now."""
-        self._limit = PAGE
-        """Events to ask for next; fewer where they are large."""
-        self._snapshot_of: int | None = None
-        """The floor of the folded log that is being read from its beginning."""
-        self._wake = asyncio.Event()
-        self._deadline: float | None = None
-        self._epoch = hub.access_epoch
-        """Of the rights, when the watcher was last handed something; it checks its own then."""
-
-    async def next_frames(self, *, wait: float | None = None) -> list[Frame]:
-        """Return what follows the cursor, in order and without a gap; never more than a page.
-
-        Where the log was folded beyond the cursor, the first is a frame of `STREAM_RESET` alone;
-        the log follows from its beginning, with gaps up to the floor that the frame names.
-
-        Args:
-            wait: seconds to wait for something new, and up to `TICK` more; 0 only looks. `None`
-                waits for ever. Within `LOOK_AGAIN` of a change of rights no wait goes on.
-
-        Returns:
-            The frames; empty when the time was up first. With `wait=0` empty means caught up.
-        """
-        clock = asyncio.get_running_loop().time
-        self._deadline = None if wait is None else clock() + wait
-        if self._epoch != self._hub.access_epoch:  # they changed while it was at the last frames
-            self.hurry(clock() + _draw_patience())
-        try:
-            return await self._wait_for_frames()
-        finally:
-            self._epoch = self._hub.access_epoch
-
-    async def _wait_for_frames(self) -> list[Frame]:
-        clock = asyncio.get_running_loop().time
-        while True:
-            self._wake.clear()
-            frames = self._channel.after(self.cursor) if self.cursor >= self._floor else None
-            if frames is None and self._channel.head > self.cursor:
-                frames = await self._read()
-            if frames:
-                page = frames[:PAGE]
-                self.cursor = page[-1].seq
-                return page
-            if self._hub.closing or (self._deadline is not None and clock() >= self._deadline):
-                return []
-            await self._wake.wait()
-
-    def begin_above(self, floor: int) -> None:
-        """Take note of the floor that the log has when the watcher comes."""
-        self._floor = floor
-
-    async def _read(self) -> list[Frame]:
-        floor, frames = await self._hub.read_frames(self.session_id, self.cursor, self._limit)
-        if self.cursor < floor and floor != self._snapshot_of:
-            self._floor = self._snapshot_of = floor
-            return [Frame(0, 0, STREAM_RESET, b'{"floorSeq":%d}' % floor)]
-        return self._fit(frames)
-
-    def _fit(self, frames: list[Frame]) -> list[Frame]:
-        """Keep what is within `PAGE_BYTES`, at least one; the next page is sized to match."""
-        if not frames:
-            return []
-        total = sum(len(frame.full) for frame in frames)
-        self._limit = max(1, min(PAGE, len(frames) * PAGE_BYTES // total))
-        if total <= PAGE_BYTES:
-            return frames
-        size = 0
-        for number, frame in enumerate(frames):
-            size += len(frame.full)
-            if size > PAGE_BYTES:
-                return frames[: max(1, number)]
-        return frames
-
-    def wake(self) -> None:
-        """Make a waiting `next_frames` look again."""
-        self._wake.set()
-
-    def hurry(self, deadline: float) -> None:
-        """Have a `next_frames` that waits for longer return by then."""
-        if self._deadline is None or self._deadline > deadline:
-            self._deadline = deadline
-
-    def wake_if_due(self, now: float) -> None:
-        """Wake a `next_frames` that has waited for long enough."""
-        if self._deadline is not None and now >= self._deadline:
-            self._wake.set()
-
-
-def _draw_patience() -> float:
-    """Return for how many seconds a watcher may wait on after a change of rights."""
-    return random.uniform(0, max(0.0, LOOK_AGAIN - 2 * TICK))  # noqa: S311
 
 
 class StreamHub:
@@ -238,7 +49,7 @@ class StreamHub:
         self.access_epoch = 0
         """Changes whenever somebody's rights may have; within `LOOK_AGAIN` of it every watcher is
         woken, so that open streams check theirs again."""
-        self._channels: dict[UUID, _Channel] = {}
+        self._channels: dict[UUID, Channel] = {}
         self._reading: dict[tuple[SessionId, int, int], asyncio.Task[tuple[int, list[Frame]]]] = {}
         """The pages that are being read, by session, number before the first, and limit."""
         self._feeds: set[asyncio.Queue[FeedItem]] = set()
@@ -279,7 +90,7 @@ class StreamHub:
     @asynccontextmanager
     async def subscribe(self, session_id: SessionId, after: int) -> AsyncIterator[Subscription]:
         """Watch a session from the event after a number on (0: from the first)."""
-        channel = self._channels.setdefault(session_id, _Channel())
+        channel = self._channels.setdefault(session_id, Channel())
         subscription = Subscription(self, channel, session_id, after)
         channel.watchers.add(subscription)
         try:
@@ -378,7 +189,7 @@ class StreamHub:
             for channel in self._channels.values():
                 for watcher in channel.watchers:
                     if has_changed:
-                        watcher.hurry(now + _draw_patience())
+                        watcher.hurry(now + draw_patience())
                     watcher.wake_if_due(now)
 
     async def _refresh_heads(self, *, patient: bool = False) -> None:

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import text
 
 from api import streams
-from cattery.events.hub import LOOK_AGAIN, StreamHub
+from cattery.events.channel import LOOK_AGAIN
+from cattery.events.hub import StreamHub
 from cattery.ids import UserId
 from tests.api.site import Person, Site, refused
 from tests.api.watching import (
@@ -25,7 +26,7 @@ from tests.api.watching import (
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have streams look at once whether rights changed, not within five seconds."""
-    monkeypatch.setattr("cattery.events.hub.LOOK_AGAIN", 0.1)
+    monkeypatch.setattr("cattery.events.channel.LOOK_AGAIN", 0.1)
 
 
 async def test_a_stream_gives_each_event_with_its_number_as_id(

@@ -152,7 +152,7 @@ async def test_the_stream_ends_when_its_reader_loses_the_right_to_see_it(
     session_id: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("cattery.events.hub.LOOK_AGAIN", 0.1)
+    monkeypatch.setattr("cattery.events.channel.LOOK_AGAIN", 0.1)
     project_id = await share(ada, session_id, bob)
     path = f"/sessions/{session_id}/message"
     async with watchers.stream(bob, path, json={"text": "Name a cat"}) as stream:

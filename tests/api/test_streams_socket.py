@@ -31,7 +31,7 @@ async def tab(watchers: Watchers, ada: Person) -> AsyncIterator[Tab]:
 
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cattery.events.hub.LOOK_AGAIN", 0.1)
+    monkeypatch.setattr("cattery.events.channel.LOOK_AGAIN", 0.1)
 
 
 def event(seq: int, turn_no: int = 1) -> JsonObject:

@@ -13,8 +13,10 @@ from activities.folding import FoldSweep
 from cattery.db.engine import Database
 from cattery.db.event_log import append_in_transaction, read_events
 from cattery.db.folding import EndedTurn, find_turns_to_fold, fold_turn
+from cattery.events.channel import Subscription
+from cattery.events.frames import STREAM_RESET, Frame
 from cattery.events.history import fold_history
-from cattery.events.hub import STREAM_RESET, Frame, StreamHub, Subscription
+from cattery.events.hub import StreamHub
 from cattery.events.model import EventType, LoggedEvent, NewEvent
 from cattery.ids import PromptId, SessionId, new_id
 from tests.db.written_log import own_connection, word

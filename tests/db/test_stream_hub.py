@@ -16,15 +16,9 @@ from cattery.db.event_log import EVENTS_CHANNEL, BatchRow, Head, append_batch, r
 from cattery.db.feed import FEED_CHANNEL, FeedItem, announce
 from cattery.db.fences import Fence
 from cattery.events.appender import EventAppender
-from cattery.events.hub import (
-    FEED_QUEUE,
-    PAGE_BYTES,
-    RING_BYTES,
-    RING_FRAMES,
-    Frame,
-    StreamHub,
-    Subscription,
-)
+from cattery.events.channel import PAGE_BYTES, RING_BYTES, RING_FRAMES, Subscription
+from cattery.events.frames import Frame
+from cattery.events.hub import FEED_QUEUE, StreamHub
 from cattery.events.model import EventType, LoggedEvent, NewEvent
 from cattery.ids import SessionId, new_id
 from cattery.jsontypes import JsonObject
@@ -435,7 +429,7 @@ async def test_a_watcher_that_leaves_takes_a_page_from_no_other(
 async def test_a_change_of_rights_ends_every_wait_and_one_that_begins_after_it(
     hub: StreamHub, fence: Fence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cattery.events.hub.LOOK_AGAIN", 0.6)
+    monkeypatch.setattr("cattery.events.channel.LOOK_AGAIN", 0.6)
     session_id = fence.session_id
     async with hub.subscribe(session_id, 0) as waiting, hub.subscribe(session_id, 0) as busy:
         assert await busy.next_frames(wait=0) == []
