@@ -61,6 +61,7 @@ class Connection:
     async def carry_up(self, reader: asyncio.StreamReader, up: asyncio.StreamWriter) -> None:
         """Carry what the client sends, to its end."""
         while data := await reader.read(CHUNK):
+            await self.proxy.lag(data)
             await self.proxy.pass_weather()
             if self.is_half_open:
                 continue
@@ -126,6 +127,7 @@ class TcpProxy:
         self._target = target
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._laggard: tuple[bytes, float, asyncio.Event] | None = None
         self.was_held = False
         """Something may have been held back for longer than its sender waited."""
 
@@ -181,6 +183,23 @@ class TcpProxy:
         self.weather = Weather()
         self.flowing.set()
         await self.start()
+
+    def delay_next(self, mark: bytes, seconds: float) -> asyncio.Event:
+        """Have the next chunk from a client that has these bytes take so long; tells once it came.
+
+        It is delivered even if its sender is gone by then, as what a network has taken is.
+        """
+        self.was_held = False
+        self._laggard = (mark, seconds, asyncio.Event())
+        return self._laggard[2]
+
+    async def lag(self, data: bytes) -> None:
+        """Wait as long as `delay_next` has said of such a chunk."""
+        if self._laggard and self._laggard[0] in data:
+            _, seconds, came = self._laggard
+            self._laggard = None
+            came.set()
+            await asyncio.sleep(seconds)
 
     async def pass_weather(self) -> None:
         """Wait as long as a chunk is on its way."""

@@ -2,12 +2,16 @@
 
 import asyncio
 import time
+from uuid import UUID
 
 import pytest
+from sqlalchemy import select
 
 from activities.turn_run import RECONNECT_DELAYS
-from tests.faults.streams.installation import Installation
-from tests.faults.streams.people import CALL_SECONDS, People
+from cattery.db.states import PromptStatus
+from cattery.db.tables import PromptRow, SessionStreamRow
+from tests.faults.streams.installation import Installation, Node
+from tests.faults.streams.people import CALL_SECONDS, People, Turn
 from tests.faults.streams.proxy import TcpProxy
 from tests.faults.streams.scenes import LONG_TALK, TALK, scene
 
@@ -15,6 +19,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SILENCE = 30.0
 """Seconds of silence after which a worker takes a harness's stream for dead."""
+ON_ITS_WAY = 9.0
+"""Seconds that a prompt is under way: longer than a killed worker's turn waits for the next one."""
+SHORT = "stamp deltas=10 rate=20 size=24"
 UNREACHED = 2 * sum(RECONNECT_DELAYS)
 """Seconds for which nothing reaches a harness that runs, longer than one that is gone is tried."""
 
@@ -108,6 +115,41 @@ async def test_f24_a_stream_full_of_rubbish_in_small_pieces_is_read_as_it_was_me
         report = await played.finish()
         await link.heal()
     assert report.written > 200
+
+
+async def test_a_prompt_whose_worker_dies_while_it_is_on_its_way_to_the_harness_arrives_once(
+    people: People, installation: Installation, harness: str
+) -> None:
+    link = await link_of(people, harness)
+    async with scene(people, harness, sessions=1, text=None) as played:
+        posted = link.delay_next(b"/prompt_async", ON_ITS_WAY)
+        played.turns.append(await people.prompt(played.sessions[0], SHORT))
+        await asyncio.wait_for(posted.wait(), 20)
+        arrives_at = time.monotonic() + ON_ITS_WAY
+        worker = await owner_of(installation, played.turns[-1])
+        worker.kill()
+        worker.start()
+        await played.until_idle()
+        await installation.wait_until_ready(worker)
+        await asyncio.sleep(arrives_at + 1 - time.monotonic())
+        await played.finish()
+
+
+async def owner_of(installation: Installation, turn: Turn) -> Node:
+    """Wait until a worker has claimed a turn, and find it."""
+    async with asyncio.timeout(20):
+        while True:
+            async with installation.database.read() as rows:
+                owner = await rows.scalar(
+                    select(SessionStreamRow.owner)
+                    .join(PromptRow, PromptRow.session_id == SessionStreamRow.session_id)
+                    .where(PromptRow.id == UUID(turn.turn_id))
+                    .where(PromptRow.status == PromptStatus.RUNNING)
+                )
+            for worker in installation.workers:
+                if owner and f":{worker.process.process.pid}:" in owner:
+                    return worker
+            await asyncio.sleep(0.05)
 
 
 async def link_of(people: People, harness_id: str) -> TcpProxy:
