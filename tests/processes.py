@@ -29,6 +29,7 @@ from tests.scripted_type import PROMPTS_FILE
 ROOT = Path(__file__).parents[1]
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
+_PORTS = range(12_000, 20_000)
 
 
 @dataclass
@@ -231,8 +232,14 @@ def child_named(name: str) -> psutil.Process:
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Find a port that nobody listens on.
+
+    It is below those that the kernel gives to outgoing connections and that sandboxes get: a server
+    that is stopped for a while finds it free again.
+    """
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port

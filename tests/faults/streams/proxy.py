@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from tests.processes import free_port
+
 CHUNK = 64 * 1024
 LOOPBACK = "127.0.0.1"
 
@@ -134,10 +136,10 @@ class TcpProxy:
     async def start(self) -> None:
         """Listen, on the same port as before."""
         if self._server is None:
+            self.port = self.port or free_port()
             self._server = await asyncio.start_server(
                 self._accept, self.host, self.port, backlog=1024
             )
-            self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """End everything."""
