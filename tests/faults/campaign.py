@@ -20,6 +20,9 @@ from tests.faults.sites import Lane
 
 LOOKS: Final = 2
 """Occurrences of a look that are cut: one repeated until something answers says no more."""
+MOST_DOUBTFUL: Final = 2
+"""Failed cuts of a campaign that are tried again; more of them are a fault for certain."""
+TIMES_AGAIN: Final = 3
 
 
 def choose_cuts(lifecycle: Lifecycle, calls: Sequence[SeenCall], room: int, seed: int) -> list[Cut]:
@@ -57,6 +60,7 @@ class Campaign:
         tell: hears of each outcome as it comes.
         calls: by site and lifecycle, the calls of the undisturbed run.
         outcomes: of every cut.
+        doubtful: of cuts that failed among many and survived every time that they were tried alone.
         wrong: what was wrong without any cut.
     """
 
@@ -66,6 +70,7 @@ class Campaign:
     tell: Callable[[Outcome], None] = lambda _: None
     calls: dict[tuple[str, str], list[SeenCall]] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
+    doubtful: list[Outcome] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     async def run(self, lifecycles: Sequence[Lifecycle]) -> None:
@@ -83,6 +88,21 @@ class Campaign:
             for site in sites
         }
         await self._on_lanes(cuts, self._try)
+        await self._look_again()
+
+    async def _look_again(self) -> None:
+        """Try what failed again, with nothing beside it: was it the machine, or the cut?"""
+        failed = [each for each in self.outcomes if each.left]
+        if len(failed) > MOST_DOUBTFUL:
+            return
+        for outcome in failed:
+            lane = next(lane for lane in self.lanes if lane.site.name == outcome.site)
+            again = [await try_cut(lane, outcome.cut) for _ in range(TIMES_AGAIN)]
+            for each in again:
+                self.tell(each)
+            if all(each.survived for each in again):
+                self.outcomes[self.outcomes.index(outcome)] = again[-1]
+                self.doubtful.append(outcome)
 
     async def _on_lanes[T](
         self, work: Mapping[str, deque[T]], do: Callable[[Lane, T], Awaitable[None]]

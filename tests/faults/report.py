@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from tests.faults.campaign import Campaign
+from tests.faults.campaign import TIMES_AGAIN, Campaign
 from tests.faults.runs import Outcome
 
 REPORT: Final = pytest.StashKey[str]()
@@ -34,7 +34,10 @@ def write_report(campaign: Campaign) -> str:
     if unreached:
         lines.append(f"{unreached} calls did not come again, so nothing was cut there.")
     failed = [each for each in campaign.outcomes if each.left]
-    return "\n".join([*lines, *campaign.wrong, *(_write_failure(each) for each in failed)])
+    lines += [*campaign.wrong, *(_write_failure(each) for each in failed)]
+    if campaign.doubtful:
+        lines.append(f"\nDOUBTFUL: failed among many, survived {TIMES_AGAIN} times alone:")
+    return "\n".join([*lines, *(_write_failure(each) for each in campaign.doubtful)])
 
 
 def write_line(outcome: Outcome) -> str:

@@ -158,7 +158,7 @@ class _Run:
         """Look whether everything holds, then delete the user and look that nothing is left."""
         lane = self._lane
         # A suspension has come true once it is claimed; the next worker ends what it left running.
-        patience = CONVERGE_SECONDS if self.died_at else SETTLE_SECONDS
+        patience = CONVERGE_SECONDS if self._cut else SETTLE_SECONDS
         left = await _until_empty(lambda: self._find_violations(scene), patience)
         if not await has_no_user(lane, scene):
             await delete_user(lane, scene)
