@@ -18,8 +18,9 @@ from cattery.db.standings import Claim, Standing, find_standings
 from cattery.events.hub import StreamHub
 from cattery.ids import ProjectId, SessionId
 
-RECHECK_EVERY = 45.0
-"""Seconds after which rights are checked without a sign of change: sign-ins expire silently."""
+RECHECK_EVERY = 40.0
+"""Seconds after which rights are checked without a sign of change: sign-ins expire silently. A
+stream that is idle may look a ping's time later."""
 EARLIEST = 0.75
 """Of `RECHECK_EVERY`: each claim draws its own moment, so that what began together spreads."""
 

@@ -2,7 +2,7 @@
 
 The socket outlives a restart of the sandbox: it connects anew and the bridge sends the whole
 screen. It ends with one of the codes below when somebody stops the sandbox, when it cannot be
-started, and within `LOOK_AGAIN` of a change of rights.
+started, and within about a second of a change of rights.
 """
 
 import asyncio

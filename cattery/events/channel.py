@@ -94,8 +94,9 @@ class Subscription:
         """The floor of the folded log that is being read from its beginning."""
         self._wake = asyncio.Event()
         self._deadline: float | None = None
-        self._epoch = log.access_epoch
-        """Of the rights, when the watcher was last handed something; it checks its own then."""
+        self._epoch: int | None = None
+        """Of the rights, when a wait ended last: the watcher checks its own then. A look is no
+        wait, and before the first one nobody has checked anything since the watcher came."""
 
     async def next_frames(self, *, wait: float | None = None) -> list[Frame]:
         """Return what follows the cursor, in order and without a gap; never more than a page.
@@ -117,7 +118,8 @@ class Subscription:
         try:
             return await self._wait_for_frames()
         finally:
-            self._epoch = self._log.access_epoch
+            if wait != 0:
+                self._epoch = self._log.access_epoch
 
     async def _wait_for_frames(self) -> list[Frame]:
         clock = asyncio.get_running_loop().time

@@ -16,7 +16,7 @@ from cattery.db.event_log import EVENTS_CHANNEL, BatchRow, Head, append_batch, r
 from cattery.db.feed import FEED_CHANNEL, FeedItem, announce
 from cattery.db.fences import Fence
 from cattery.events.appender import EventAppender
-from cattery.events.channel import PAGE_BYTES, RING_BYTES, RING_FRAMES, Subscription
+from cattery.events.channel import PAGE_BYTES, RING_BYTES, RING_FRAMES, TICK, Subscription
 from cattery.events.frames import Frame
 from cattery.events.hub import FEED_QUEUE, StreamHub
 from cattery.events.model import EventType, LoggedEvent, NewEvent
@@ -432,7 +432,8 @@ async def test_a_change_of_rights_ends_every_wait_and_one_that_begins_after_it(
     monkeypatch.setattr("cattery.events.channel.LOOK_AGAIN", 0.6)
     session_id = fence.session_id
     async with hub.subscribe(session_id, 0) as waiting, hub.subscribe(session_id, 0) as busy:
-        assert await busy.next_frames(wait=0) == []
+        for each in (waiting, busy):  # the first wait of a watcher is short: it has checked nothing
+            assert await asyncio.wait_for(each.next_frames(wait=60), 10) == []
         wait = asyncio.create_task(waiting.next_frames(wait=60))
         endless = asyncio.create_task(busy.next_frames())
         await asyncio.sleep(0)
@@ -440,6 +441,8 @@ async def test_a_change_of_rights_ends_every_wait_and_one_that_begins_after_it(
         assert await asyncio.wait_for(wait, 10) == []
         assert await asyncio.wait_for(endless, 10) == []
         hub.access_epoch += 1  # while it is at what it was handed last
+        await asyncio.sleep(2 * TICK)  # so that the hub has told those who waited
+        assert await busy.next_frames(wait=0) == [], "a look, after which nobody checks"
         assert await asyncio.wait_for(busy.next_frames(wait=60), 10) == []
         with pytest.raises(TimeoutError):  # nothing has changed since
             await asyncio.wait_for(busy.next_frames(wait=60), 1)
