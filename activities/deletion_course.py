@@ -82,6 +82,7 @@ class DeletionCourseActivities:
             deletion_id=course.deletion_id,
             is_own=course.is_own,
             wait_seconds=None if course.wait is None else course.wait.total_seconds(),
+            is_kept=course.is_kept,
             tries=self._patience.tries,
             pause_seconds=self._patience.pause.total_seconds(),
             page=self._patience.page,

@@ -127,7 +127,7 @@ class DeletionCourse:
                 self._enter("deleting")
                 await delete()
                 outcome = "deleted"
-            await self._answer_undos(None if outcome == "undone" else TOO_LATE)
+            await self._answer_undos(None if self._facts.is_kept else TOO_LATE)
             self._enter(outcome)
             await workflow.wait_condition(workflow.all_handlers_finished)
             if not self._is_news:

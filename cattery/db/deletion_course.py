@@ -41,12 +41,14 @@ class Course:
             its owner; `None` for objects that were marked before there were such rows.
         is_own: whether that one is about this very object.
         wait: what is left of the grace; `None` past the point of no return.
+        is_kept: whether the object is there and not marked: it was brought back, or never deleted.
     """
 
     is_due: bool
     deletion_id: DeletionId | None = None
     is_own: bool = False
     wait: timedelta | None = None
+    is_kept: bool = False
 
 
 async def find_course(session: ReadSession, kind: DeletionKind, object_id: UUID) -> Course:
@@ -61,7 +63,7 @@ async def find_course(session: ReadSession, kind: DeletionKind, object_id: UUID)
         return await _find_open_course(session, kind, object_id)
     deleting_at, deletion_id = marks
     if deleting_at is None:
-        return Course(is_due=False)
+        return Course(is_due=False, is_kept=True)
     if deletion_id is None:
         return Course(is_due=True)
     found = await session.execute(

@@ -324,14 +324,16 @@ class DeletionFacts(_Message):
 
     `deletion_id` is that of the deletion that marked the object, which may be its project's or its
     owner's; `is_own` says that it is about this very object. `wait_seconds` is what is left of the
-    grace; `None` past the point of no return. `page` is of how many harnesses or projects one run
-    takes care, before the deletion goes on in a fresh one.
+    grace; `None` past the point of no return. `is_kept` says that the object is there and is not
+    being deleted (any more). `page` is of how many harnesses or projects one run takes care, before
+    the deletion goes on in a fresh one.
     """
 
     is_due: bool
     deletion_id: DeletionId | None = None
     is_own: bool = False
     wait_seconds: float | None = None
+    is_kept: bool = False
     label: str = ""
     tries: int = 5
     pause_seconds: float = 60.0

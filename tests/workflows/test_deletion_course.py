@@ -60,6 +60,19 @@ async def test_a_harness_in_its_grace_is_drained_and_comes_back_whole(platform: 
     assert (ended.phase, ended.ended_by_label) == (DeletionPhase.UNDONE, "ada")
 
 
+async def test_an_undo_asked_for_again_after_it_was_done_is_not_refused(
+    platform: Platform,
+) -> None:
+    user, harness, _ = await open_session(platform)
+    project = (await platform.harness_row(harness, user)).project_id
+    asked = await delete_harness(platform, user, project, harness, grace=DAY)
+    in_grace = await record_of(platform, asked)
+    for _ in range(2):  # as somebody whose first request got no answer in time
+        await platform.lifecycles.undo_deletion(in_grace, "ada")
+        await harness_deletion(platform, harness).result()
+    assert (await record_of(platform, asked)).phase is DeletionPhase.UNDONE
+
+
 async def test_a_deletion_without_a_grace_is_done_and_kept_in_the_record(
     platform: Platform,
 ) -> None:
