@@ -53,10 +53,12 @@ class DeletionActivities:
 
     async def _end_in_harness(self, ref: SessionRef) -> None:
         """End a terminal's program. One that cannot be reached ends with its sandbox at last."""
+        session = await find_session(self._database, ref.session_id)
+        if self._connections is None or session is None:
+            return
         async with self._database.read() as rows:
-            session = await find_session(rows, ref.session_id)
-            harness = await find_harness(rows, session.harness_id) if session else None
-        if self._connections is None or session is None or harness is None:
+            harness = await find_harness(rows, session.harness_id)
+        if harness is None:
             return
         if session.harness_session_id is None or harness.endpoint is None:
             return

@@ -10,7 +10,6 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.heartbeat import TURN_INTERVAL, heartbeating
 from activities.turn_run import TurnRun, TurnServices
-from cattery.db.engine import ReadSession
 from cattery.db.event_log import read_event_by_key, read_events
 from cattery.db.fences import Fence, claim_fence
 from cattery.db.sandbox_rows import HarnessFacts, find_harness
@@ -226,8 +225,7 @@ class TurnActivities:
             ended.cancel()
 
     async def _find(self, session_id: SessionId) -> SessionFacts:
-        async with self._database.read() as rows:
-            session = await find_session(rows, session_id)
+        session = await find_session(self._database, session_id)
         if session is None:
             raise NotFoundError("session")
         return session
@@ -246,13 +244,10 @@ class TurnActivities:
 
     async def _keep_title(self, session: SessionFacts, title: str) -> None:
         async with self._database.write() as rows:
-            latest = await find_session(ReadSession(rows), session.session_id)
-            if latest is None or latest.title is not None:
-                return
             writer = TurnRows(rows, session)
-            await writer.set_title(title)
-            event = TitleChanged(title)
-            await writer.append(0, NewEvent(event.type, event.data()))
+            if await writer.set_title(title):
+                event = TitleChanged(title)
+                await writer.append(0, NewEvent(event.type, event.data()))
 
     async def _open_question(
         self, session_id: SessionId, question_id: str

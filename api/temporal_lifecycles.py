@@ -203,8 +203,7 @@ class TemporalLifecycles(Lifecycles):
 
     @override
     async def abort_turn(self, session_id: SessionId, stopped_by: str) -> None:
-        async with self._database.read() as rows:
-            session = await find_session(rows, session_id)
+        session = await find_session(self._database, session_id)
         if session is None:
             raise NotFoundError("session")
         async with self._database.write() as rows:
@@ -274,8 +273,7 @@ class TemporalLifecycles(Lifecycles):
     async def _signal_session(
         self, session_id: SessionId, signal: str, arguments: Sequence[object]
     ) -> None:
-        async with self._database.read() as rows:
-            session = await find_session(rows, session_id)
+        session = await find_session(self._database, session_id)
         if session is None:
             raise NotFoundError("session")
         async with _reachable():

@@ -201,8 +201,8 @@ class TerminalSocket:
                 await self.parts.lifecycles.open_session(self.access.session_id)
 
     async def _read_rows(self) -> tuple[SessionFacts, HarnessFacts]:
+        session = await find_session(self.parts.database, self.access.session_id)
         async with self.parts.database.read() as rows:
-            session = await find_session(rows, self.access.session_id)
             harness = await find_harness(rows, self.access.harness_id)
         if session is None or session.deleting or harness is None or harness.deleting:
             raise TerminalEndedError(NO_ACCESS, "The session is being deleted.")

@@ -7,9 +7,11 @@ for a while: all state is in rows, and the next prompt starts it again.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.common import SearchAttributeUpdate
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
@@ -78,7 +80,7 @@ class SessionWorkflow:
     @workflow.run
     async def run(self, session: SessionInput) -> None:
         """Open the session where asked to, then run turns until nothing comes any more."""
-        self._describe("idle", "waits for a prompt")
+        self._describe("idle", "waits for a prompt", self._names())
         if self._wants_open and not await self._open():
             return
         self._is_open = True
@@ -358,15 +360,18 @@ class SessionWorkflow:
     def _may_roll(self) -> bool:
         return not self._queue and not self._closing and workflow.all_handlers_finished()
 
-    def _describe(self, phase: str, what: str) -> None:
-        workflow.upsert_search_attributes(
-            [
-                search_attributes.SESSION.value_set(str(self._session.session_id)),
-                search_attributes.HARNESS.value_set(str(self._session.harness_id)),
-                search_attributes.PROJECT.value_set(str(self._session.project_id)),
-                search_attributes.PHASE.value_set(phase),
-            ]
-        )
+    def _names(self) -> list[SearchAttributeUpdate[str]]:
+        return [
+            search_attributes.SESSION.value_set(str(self._session.session_id)),
+            search_attributes.HARNESS.value_set(str(self._session.harness_id)),
+            search_attributes.PROJECT.value_set(str(self._session.project_id)),
+        ]
+
+    def _describe(
+        self, phase: str, what: str, names: Sequence[SearchAttributeUpdate[str]] = ()
+    ) -> None:
+        """Say what the session is at; what it belongs to is said once, since each turn waits."""
+        workflow.upsert_search_attributes([*names, search_attributes.PHASE.value_set(phase)])
         self._phase = phase
         self._show(what)
 

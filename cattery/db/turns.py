@@ -58,16 +58,10 @@ class TurnFacts:
     stop_requested_by: str | None
 
 
-async def find_session(session: ReadSession, session_id: SessionId) -> SessionFacts | None:
+async def find_session(database: Database, session_id: SessionId) -> SessionFacts | None:
     """Read a session, also one that is being deleted."""
-    row = (
-        await session.execute(
-            select(SessionRow, HarnessRow)
-            .join(HarnessRow, HarnessRow.id == SessionRow.harness_id)
-            .where(SessionRow.id == session_id)
-        )
-    ).first()
-    return None if row is None else _session(*row)
+    row = await database.fetch_one(_FIND_SESSION, session_id=session_id)
+    return None if row is None else _session(*_read_row(row, _SESSION, _HARNESS))
 
 
 async def find_turn_to_run(
@@ -165,14 +159,18 @@ class TurnRows:
             status=SessionStatus.FAILED, phase=phase, failure=message, stopped_at=func.now()
         )
 
-    async def set_title(self, title: str) -> None:
-        """Keep the title that the harness found, unless a person has given one meanwhile."""
-        await self._session.execute(
+    async def set_title(self, title: str) -> bool:
+        """Keep the title that the harness found; false where a person has given one meanwhile."""
+        kept = await self._session.scalar(
             update(SessionRow)
             .where(SessionRow.id == self._facts.session_id, SessionRow.title.is_(None))
             .values(title=title)
+            .returning(SessionRow.id)
         )
+        if kept is None:
+            return False
         await self._announce()
+        return True
 
     async def append(self, turn_no: int, event: NewEvent) -> int | None:
         """Append an event of the platform's own to the session's log."""
@@ -210,6 +208,11 @@ class TurnRows:
 
 _PROMPT, _SESSION, _HARNESS = PromptRow.__table__, SessionRow.__table__, HarnessRow.__table__
 _FIND_TURN = Statement(select(_PROMPT).where(PromptRow.id == bindparam("prompt_id", type_=Uuid)))
+_FIND_SESSION = Statement(
+    select(_SESSION, _HARNESS)
+    .join(HarnessRow, HarnessRow.id == SessionRow.harness_id)
+    .where(SessionRow.id == bindparam("session_id", type_=Uuid))
+)
 _FIND_TO_RUN = Statement(
     select(_PROMPT, _SESSION, _HARNESS)
     .join(SessionRow, SessionRow.id == PromptRow.session_id)
