@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import psutil
 
 SAMPLE_SECONDS = 10.0
-WARM_UP = 0.2
-"""Share of the samples that do not count: caches fill."""
+WARM_UP = 0.3
+"""Share of the samples that do not count: caches fill, and the workflow of a session that is over
+lingers for a quarter of an hour."""
 MIB = 1024 * 1024
 
 
@@ -37,11 +38,15 @@ class Samples:
 
 
 def tell_growth(samples: dict[str, Samples]) -> str:
-    """Return a table: what each process uses at the end, and what that grew by an hour."""
-    lines = [f"{'process':<12} {'RSS MiB':>8} {'MiB an hour':>12} {'FDs':>5} {'FDs an hour':>12}"]
+    """Return a table: what each process used at each quarter, and what that grew by an hour."""
+    lines = [
+        f"{'process':<12} {'RSS MiB, at each quarter':>34} {'an hour':>8} {'FDs':>5} {'an hour':>8}"
+    ]
     for name, each in samples.items():
+        last = len(each.rss) - 1
+        quarters = " ".join(f"{each.rss[last * part // 4] / MIB:>6.1f}" for part in range(5))
         lines.append(
-            f"{name:<12} {each.rss[-1] / MIB:>8.1f} {each.slope(each.rss) / MIB:>12.2f} "
-            f"{each.fds[-1]:>5.0f} {each.slope(each.fds):>12.2f}"
+            f"{name:<12} {quarters:>34} {each.slope(each.rss) / MIB:>8.2f} "
+            f"{each.fds[-1]:>5.0f} {each.slope(each.fds):>8.2f}"
         )
     return "\n".join(lines)
