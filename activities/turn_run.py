@@ -125,9 +125,11 @@ class TurnRun:
         """
         services = self._services
         found = await find_turn_to_run(services.database, self._task.prompt_id)
-        if found is None or found[0].status is PromptStatus.DONE:
+        if found is None or found.turn.status is PromptStatus.DONE:
             return TurnResult(outcome=TurnOutcome.SKIPPED)
-        turn, session, harness = found
+        if found.behind is not None:
+            return TurnResult(outcome=TurnOutcome.SKIPPED, behind=found.behind)
+        turn, session, harness = found.turn, found.session, found.harness
         self._harness_type = harness.type
         self._is_titled = session.title is not None
         async with AsyncExitStack() as stack:

@@ -213,10 +213,19 @@ class SessionWorkflow:
                     reason = failure_message(error)
                 else:
                     await self._follow_up(result)
+                    if result.behind is not None:
+                        self._put_first(result.behind, prompt_id)
                     return
             await self._end(prompt_id, TurnOutcome.FAILED, f"{reason} {_GIVEN_UP}")
         finally:
             self._running = None
+
+    def _put_first(self, earlier: PromptId, later: PromptId) -> None:
+        """Run prompts in the order in which they were accepted, whatever that of their signals."""
+        if earlier in self._queue:
+            self._queue.remove(earlier)
+        self._seen.append(earlier)
+        self._queue.extendleft((later, earlier))
 
     async def _attempt(self, prompt_id: PromptId) -> TurnResult:
         """Run the turn; a harness that will not stop when asked is given up after a while."""

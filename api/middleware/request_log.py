@@ -31,25 +31,29 @@ class RequestLog:
         scope.setdefault("state", {})["request_id"] = request_id
         started_at = time.monotonic()
         status = 0
+        answered_at: float | None = None
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered_at
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
                 MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             elif message["type"] == "websocket.accept":
                 status = 101
             await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                answered_at = time.monotonic()  # what follows keeps nobody waiting
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
+                took = (answered_at or time.monotonic()) - started_at
                 if scope["path"] not in PROBES:
                     log.info(
                         "request_answered",
                         method=scope.get("method", "WEBSOCKET"),
                         path=scope["path"],
                         status=status,
-                        duration_ms=round((time.monotonic() - started_at) * 1000, 1),
+                        duration_ms=round(took * 1000, 1),
                     )

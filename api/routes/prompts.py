@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, status
+from fastapi import APIRouter, BackgroundTasks, Header, status
 
 from api.dependencies import Db, LifecyclesDep, SessionAccess
-from api.follow_up import tell_lifecycles
+from api.follow_up import tell_beside
 from api.schemas.errors import answers
 from api.schemas.prompts import AcceptedPrompt, Prompt, PromptCreate
 from api.schemas.text import PlainText
@@ -29,6 +29,7 @@ async def submit_prompt(
     wanted: PromptCreate,
     database: Db,
     lifecycles: LifecyclesDep,
+    answer: BackgroundTasks,
     idempotency_key: Annotated[
         PlainText | None,
         Header(description="Sending the same key and text again gives the same turn."),
@@ -43,7 +44,7 @@ async def submit_prompt(
         accepted = await prompts.accept_prompt(
             rows, access.session_id, author, wanted.text, idempotency_key
         )
-    await tell_lifecycles(lifecycles.submit_prompt(access.session_id, accepted.prompt_id))
+    tell_beside(answer, lifecycles.submit_prompt(access.session_id, accepted.prompt_id))
     return AcceptedPrompt(
         turn_id=accepted.prompt_id, turn_no=accepted.turn_no, after=accepted.seq - 1
     )

@@ -380,7 +380,7 @@ class PromptRow(Base):
     __table_args__ = (
         UniqueConstraint("session_id", "turn_no"),
         UniqueConstraint("session_id", "idempotency_key"),
-        Index("ix_prompt_status", "status", postgresql_where=text("status <> 'done'")),
+        Index("ix_prompt_open", "session_id", "turn_no", postgresql_where=text("status <> 'done'")),
         Index(
             "ix_prompt_to_fold",
             "created_at",

@@ -6,8 +6,19 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import FromClause, Uuid, bindparam, delete, func, select, text, update
+from sqlalchemy import (
+    FromClause,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from cattery.db.engine import Database, ReadSession
 from cattery.db.event_log import append_in_transaction
@@ -64,15 +75,25 @@ async def find_session(database: Database, session_id: SessionId) -> SessionFact
     return None if row is None else _session(*_read_row(row, _SESSION, _HARNESS))
 
 
-async def find_turn_to_run(
-    database: Database, prompt_id: PromptId
-) -> tuple[TurnFacts, SessionFacts, HarnessFacts] | None:
-    """Read a prompt with its session and its harness, in one statement."""
-    row = await database.fetch_one(_FIND_TO_RUN, prompt_id=prompt_id)
+@dataclass(frozen=True, slots=True)
+class TurnToRun:
+    """A prompt with where it is to be run."""
+
+    turn: TurnFacts
+    session: SessionFacts
+    harness: HarnessFacts
+    behind: PromptId | None
+    """The first prompt of the session that was accepted before this one, and is not over."""
+
+
+async def find_turn_to_run(database: Database, prompt_id: PromptId) -> TurnToRun | None:
+    """Read all that a turn needs to begin, in one statement; `None` where it was removed."""
+    row = await database.fetch_one(FIND_TO_RUN, prompt_id=prompt_id)
     if row is None:
         return None
     prompt, found, harness = _read_row(row, _PROMPT, _SESSION, _HARNESS)
-    return _turn(prompt), _session(found, harness), harness_facts(harness)
+    behind = PromptId(row[-1]) if row[-1] else None
+    return TurnToRun(_turn(prompt), _session(found, harness), harness_facts(harness), behind)
 
 
 async def find_turn(database: Database, prompt_id: PromptId) -> TurnFacts | None:
@@ -213,8 +234,20 @@ _FIND_SESSION = Statement(
     .join(HarnessRow, HarnessRow.id == SessionRow.harness_id)
     .where(SessionRow.id == bindparam("session_id", type_=Uuid))
 )
-_FIND_TO_RUN = Statement(
-    select(_PROMPT, _SESSION, _HARNESS)
+_EARLIER = aliased(PromptRow)
+_FIRST_OPEN = (
+    select(_EARLIER.id)
+    .where(
+        _EARLIER.session_id == PromptRow.session_id,
+        _EARLIER.turn_no < PromptRow.turn_no,
+        _EARLIER.status != literal_column("'done'"),
+    )
+    .order_by(_EARLIER.turn_no)
+    .limit(literal_column("1"))
+    .scalar_subquery()
+)
+FIND_TO_RUN = Statement(
+    select(_PROMPT, _SESSION, _HARNESS, _FIRST_OPEN)
     .join(SessionRow, SessionRow.id == PromptRow.session_id)
     .join(HarnessRow, HarnessRow.id == SessionRow.harness_id)
     .where(PromptRow.id == bindparam("prompt_id", type_=Uuid))

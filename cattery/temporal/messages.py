@@ -244,9 +244,13 @@ class TurnOutcome(StrEnum):
 
 
 class TurnResult(_Message):
-    """How a turn ended, and whether its sandbox was found dead."""
+    """How a turn ended, and whether its sandbox was found dead.
+
+    `behind` is a prompt that is to run before it: nothing was done.
+    """
 
     outcome: TurnOutcome
+    behind: PromptId | None = None
     wants_title: bool = False
     lost: SandboxLost | None = None
 

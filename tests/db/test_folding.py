@@ -19,7 +19,7 @@ from cattery.events.history import fold_history
 from cattery.events.hub import StreamHub
 from cattery.events.model import EventType, LoggedEvent, NewEvent
 from cattery.ids import PromptId, SessionId, new_id
-from tests.db.written_log import own_connection, word
+from tests.db.written_log import open_session, own_connection, word
 
 DAY = timedelta(days=1)
 
@@ -31,24 +31,6 @@ async def hub(database: Database) -> AsyncIterator[StreamHub]:
     await made._listening.wait()
     yield made
     await made.close()
-
-
-async def open_session(database: Database) -> SessionId:
-    """Make a session with all that its rows refer to."""
-    user, project, harness, session = (new_id() for _ in range(4))
-    async with database.write() as rows:
-        for statement in (
-            "INSERT INTO app_user (id, username, password_hash) VALUES (:user, :name, 'x')",
-            "INSERT INTO project (id, owner_user_id) VALUES (:project, :user)",
-            "INSERT INTO harness (id, project_id, type, model, env_vars)"
-            " VALUES (:harness, :project, 'x', 'm', '{}')",
-            "INSERT INTO session (id, harness_id, created_by, theme, status)"
-            " VALUES (:session, :harness, :user, 'dark', 'ready')",
-            "INSERT INTO session_stream (session_id) VALUES (:session)",
-        ):
-            ids = {"user": user, "project": project, "harness": harness, "session": session}
-            await rows.execute(text(statement), {**ids, "name": str(user)})
-    return SessionId(session)
 
 
 async def run_turn(

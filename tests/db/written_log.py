@@ -31,6 +31,24 @@ async def open_logs(database: Database, count: int = 1) -> list[Fence]:
     return fences
 
 
+async def open_session(database: Database) -> SessionId:
+    """Make a session with all that its rows refer to."""
+    user, project, harness, session = (new_id() for _ in range(4))
+    async with database.write() as rows:
+        for statement in (
+            "INSERT INTO app_user (id, username, password_hash) VALUES (:user, :name, 'x')",
+            "INSERT INTO project (id, owner_user_id) VALUES (:project, :user)",
+            "INSERT INTO harness (id, project_id, type, model, env_vars)"
+            " VALUES (:harness, :project, 'x', 'm', '{}')",
+            "INSERT INTO session (id, harness_id, created_by, theme, status)"
+            " VALUES (:session, :harness, :user, 'dark', 'ready')",
+            "INSERT INTO session_stream (session_id) VALUES (:session)",
+        ):
+            ids = {"user": user, "project": project, "harness": harness, "session": session}
+            await rows.execute(text(statement), {**ids, "name": str(user)})
+    return SessionId(session)
+
+
 async def take_over(database: Database, fence: Fence) -> Fence:
     """Claim a turn for a later attempt."""
     later = Fence(fence.session_id, fence.turn_no, fence.attempt_at + 1)

@@ -34,17 +34,28 @@ async def test_a_prompt_is_answered_and_ends_with_one_idle(platform: Platform) -
     assert len(platform.posted_prompts(harness)) == 1
 
 
-async def test_prompts_whose_signals_come_in_another_order_are_all_run(platform: Platform) -> None:
+async def test_prompts_run_in_their_order_whatever_that_of_their_signals(
+    platform: Platform,
+) -> None:
     user, harness, session = await open_session(platform)
     stored = [await platform.store_prompt(session, user, "deltas=3 size=1") for _ in range(3)]
-    for prompt in reversed(stored):
+    for prompt in (stored[2], stored[0], stored[1]):
         await platform.lifecycles.submit_prompt(session, prompt)
     events = await platform.wait_for_idles(session, 3)
 
     ends = of_type(events, EventType.SESSION_IDLE)
-    assert sorted(end.turn_no for end in ends) == [1, 2, 3]
+    assert [end.turn_no for end in ends] == [1, 2, 3]
     assert all(end.data == {"outcome": "completed"} for end in ends)
     assert len(platform.posted_prompts(harness)) == 3
+
+
+async def test_a_prompt_whose_signal_never_came_runs_before_the_next(platform: Platform) -> None:
+    user, harness, session = await open_session(platform)
+    await platform.store_prompt(session, user, "deltas=3 first")
+    await platform.prompt(session, user, "deltas=3 second")
+    events = await platform.wait_for_idles(session, 2)
+    assert [end.turn_no for end in of_type(events, EventType.SESSION_IDLE)] == [1, 2]
+    assert len(platform.posted_prompts(harness)) == 2
 
 
 async def test_queued_prompts_run_in_their_order(platform: Platform) -> None:
