@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from activities.turn_run import RECONNECT_DELAYS
+from api.follow_up import PATIENCE
 from cattery.db.states import PromptStatus
 from cattery.db.tables import PromptRow, SessionStreamRow
 from tests.faults.streams.installation import Installation, Node
-from tests.faults.streams.people import CALL_SECONDS, People, Turn
+from tests.faults.streams.people import People, Turn
 from tests.faults.streams.proxy import TcpProxy
 from tests.faults.streams.scenes import LONG_TALK, TALK, scene
 
@@ -75,7 +76,7 @@ async def test_f30_a_partition_from_the_harness_leaves_no_gap_and_nothing_twice(
         await played.finish()
 
 
-async def test_f6_a_prompt_is_taken_within_seconds_though_temporal_says_nothing(
+async def test_f6_a_prompt_is_taken_at_once_though_temporal_says_nothing(
     people: People, installation: Installation, harness: str
 ) -> None:
     async with scene(people, harness, sessions=1, text=None) as played:
@@ -85,7 +86,7 @@ async def test_f6_a_prompt_is_taken_within_seconds_though_temporal_says_nothing(
         since, tries = time.monotonic(), people.tries
         await played.prompt_all("stamp deltas=10 rate=20 size=24")
         assert people.tries == tries + 1, "it was not taken at the first try"
-        assert time.monotonic() - since < CALL_SECONDS
+        assert time.monotonic() - since < PATIENCE / 2, "its answer waited for Temporal"
         for link in links:
             await link.heal()
         await played.finish()

@@ -47,6 +47,6 @@ async def test_f21_prompts_of_many_tabs_at_once_run_one_after_the_other(
         await played.finish()
         events = [orjson.loads(each.body) for each in played.watchers[0].events]
     speaking = [event["turn_no"] for event in events if event["type"] == "message.delta"]
-    # None speaks into another; accepted at the same moment, they may run in any order.
-    assert len([turn for turn, _ in groupby(speaking)]) == 10
+    # None speaks into another, and they speak in the order in which they were accepted.
+    assert [turn for turn, _ in groupby(speaking)] == list(range(1, 11))
     assert sorted(turn.turn_no for turn in played.turns) == list(range(1, 11))
