@@ -167,7 +167,7 @@ async def test_a_connection_that_is_killed_while_its_statement_waits_loses_and_d
                 return await waiting_writers(database) == 1
 
             await until(waits, "the writer to wait for the lock")
-            assert await kill_connections(database, WRITERS) >= 1
+            assert await kill_connections(database, WRITERS, patience=10_000) >= 1
         await turn.append([word(3)])
     await turn.flush()
     assert text_of(await whole_log(database, fence.session_id)) == said(4)

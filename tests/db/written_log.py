@@ -91,12 +91,19 @@ async def own_connection(database: Database) -> AsyncIterator[AsyncConnection[Tu
         yield connection
 
 
-async def kill_connections(database: Database, application: str) -> int:
-    """End every connection that goes by a name; how many there were."""
+async def kill_connections(database: Database, application: str, *, patience: int = 0) -> int:
+    """End every connection that goes by a name; how many there were.
+
+    Args:
+        database: where.
+        application: the name.
+        patience: milliseconds to wait until it is gone.
+    """
     async with own_connection(database) as connection:
         cursor = await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
-            (application,),
+            "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity"
+            " WHERE application_name = %s",
+            (patience, application),
         )
         return len(await cursor.fetchall())
 
