@@ -123,6 +123,16 @@ async def live_turns(given: Furnished) -> dict[str, str]:
     }
 
 
+async def live_late_signals(given: Furnished) -> dict[str, str]:
+    platform, user, session = given.platform, given.user, given.session
+    await wait_until_open(platform, session)
+    stored = [await platform.store_prompt(session, user, "deltas=3") for _ in range(4)]
+    for number in (2, 0, 3):  # the second's never comes
+        await platform.lifecycles.submit_prompt(session, stored[number])
+    await platform.wait_for_idles(session, 4)
+    return {"session.late-signals": naming.session_workflow(session)}
+
+
 async def live_losses(given: Furnished) -> dict[str, str]:
     platform, user, session = given.platform, given.user, given.session
     await wait_until_open(platform, session)
@@ -373,6 +383,7 @@ async def live_suspension(given: Furnished) -> dict[str, str]:
 
 STORIES: list[tuple[Story, Registry]] = [
     (live_turns, SCRIPTED),
+    (live_late_signals, SCRIPTED),
     (live_losses, SCRIPTED),
     (live_lost_opening, odd_harness("die-opening")),
     (live_late_title, odd_harness("late-title")),
