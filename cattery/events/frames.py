@@ -13,7 +13,7 @@ STREAM_RESET = "stream.reset"
 class Frame:
     """One event as it is sent: encoded once, whoever watches."""
 
-    __slots__ = ("_data", "full", "is_preview", "seq", "turn_no", "type")
+    __slots__ = ("_tail", "full", "is_preview", "seq", "turn_no", "type")
 
     def __init__(
         self, seq: int, turn_no: int, kind: str, data: bytes, *, is_preview: bool = False
@@ -23,7 +23,6 @@ class Frame:
         self.type = kind
         self.is_preview = is_preview
         """Whether the event is only the beginning of what `read_whole` gives."""
-        self._data = data
         self.full = b'{"seq":%d,"turn_no":%d,"type":"%b","data":%b}' % (
             seq,
             turn_no,
@@ -31,6 +30,8 @@ class Frame:
             data,
         )
         """The event with its number and turn as JSON."""
+        # What was given is not kept: the bytes that orjson makes hold 4 KiB, however short.
+        self._tail = len(data) + 1
 
     @classmethod
     def of(cls, event: LoggedEvent) -> Self:
@@ -42,4 +43,4 @@ class Frame:
     @property
     def contract(self) -> bytes:
         """The contract's PlatformEvent as JSON."""
-        return b'{"type":"%b","data":%b}' % (self.type.encode(), self._data)
+        return b'{"type":"%b","data":%b' % (self.type.encode(), self.full[-self._tail :])
