@@ -1,5 +1,6 @@
 """Deletions and sleeping sandboxes as people see and steer them in the browser."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -176,11 +177,23 @@ def left_over(project_id: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
+_OPEN_PROMPTS = """
+SELECT 1 FROM prompt JOIN session ON session.id = prompt.session_id
+WHERE session.harness_id = %s AND prompt.status <> 'done'
+"""
+
+
 async def be_unused(site: Site, harness_id: str) -> None:
-    """Have nobody have used a sandbox for an hour, which is longer than it may stay awake."""
+    """Have nobody have used a sandbox for an hour, which is longer than it may stay awake.
+
+    Its last turn says in the log that it is over, and then notes that it used the sandbox.
+    """
     home = Home(site.home)
     url = embedded_database_url(home, read_ports(home)["postgres"])
-    async with await AsyncConnection.connect(url) as connection:
+    async with await AsyncConnection.connect(url, autocommit=True) as connection:
+        async with asyncio.timeout(SLOW_MS / 1000):
+            while await (await connection.execute(_OPEN_PROMPTS, [harness_id])).fetchone():
+                await asyncio.sleep(0.1)
         await connection.execute(
             "UPDATE harness SET idle_timeout_seconds = 60, used_at = now() - interval '1 hour'"
             " WHERE id = %s",
