@@ -2,7 +2,7 @@
 
     python -m tests.bench [--loads 1,50,200,200x500] [--seconds 30] [--rate 20] [--runs 1]
                           [--replicas 1] [--only idle,first,streams,reconnect] [--json FILE]
-    python -m tests.bench --only hour [--minutes 60]
+    python -m tests.bench --only hour [--minutes 60] [--turn-seconds 60]
 
 Prints prompt → first event, delays of events at rising loads (`200x500`: 200 sessions that talk,
 500 watchers), what 2,000 idle streams cost, and how long 500 watchers take to catch up with 1,000
@@ -90,6 +90,7 @@ def main() -> None:
         "--only", default=",".join(PARTS), help="some of " + ",".join((*PARTS, LONG_PART))
     )
     parser.add_argument("--minutes", type=float, default=60.0, help="of the part `hour` (60)")
+    parser.add_argument("--turn-seconds", type=int, default=60, help="of a turn of it (60)")
     parser.add_argument("--json", type=Path, help="write the raw figures to a file")
     given = parser.parse_args()
     gc.disable()  # a pause of the load's own would be measured as the platform's
@@ -113,7 +114,7 @@ async def _run(given: argparse.Namespace) -> bool:
         hour = {"lost": 0.0, "disorder": 0.0}
         if LONG_PART in parts:
             figures["hour"] = hour = await measure_hour(
-                rig, ours, sessions, given.rate, given.minutes
+                rig, ours, sessions, given.rate, given.minutes, given.turn_seconds
             )
         if "idle" in parts:  # first: an API that has grown under load takes no more for streams
             figures["idle"] = await measure_idle(rig, sessions)

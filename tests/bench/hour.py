@@ -1,6 +1,6 @@
 """An hour at half the highest load: whether anything grows that should not, or is lost.
 
-Sessions talk one turn of a minute after the other, each beginning at its own moment, and more
+Sessions talk one turn (of a minute) after the other, each beginning at its own moment, and more
 watch than talk. What was seen is checked after each turn and then forgotten, so that the load's own
 memory does not grow.
 """
@@ -19,7 +19,6 @@ from tests.bench.watchers import Watched
 from tests.growth import MIB, SAMPLE_SECONDS, Samples, tell_growth
 
 SESSIONS, WATCHERS = 100, 250
-TURN_SECONDS = 60
 GROWTH_MIB = 16.0
 """An hour, of an API or worker, that passes for none: a hundredth of what one may take."""
 
@@ -35,9 +34,13 @@ class Checked:
 
 
 async def measure_hour(
-    rig: Rig, target: Target, sessions: Sequence[str], rate: int, minutes: float
+    rig: Rig, target: Target, sessions: Sequence[str], rate: int, minutes: float, turn: int
 ) -> dict[str, float]:
-    """Have sessions talk and be watched for so long; print what grew, and what was lost."""
+    """Have sessions talk and be watched for so long; print what grew, and what was lost.
+
+    `turn` is how many seconds one takes. A worker keeps what Temporal knows of a session's turns
+    until its workflow begins anew, after about 90 of them: an hour of short turns sees that.
+    """
     talking = sessions[:SESSIONS]
     names = [talking[number % len(talking)] for number in range(WATCHERS)]
     checked, samples = Checked(), defaultdict[str, Samples](Samples)
@@ -54,7 +57,16 @@ async def measure_hour(
         ends_at = time.monotonic() + minutes * 60
         talks = [
             asyncio.create_task(
-                _talk(target, session, seen[session], checked, rate, ends_at, number)
+                _talk(
+                    target,
+                    session,
+                    seen[session],
+                    checked,
+                    rate,
+                    ends_at,
+                    turn,
+                    delay=number * turn / SESSIONS,
+                )
             )
             for number, session in enumerate(talking)
         ]
@@ -82,15 +94,17 @@ async def _talk(
     checked: Checked,
     rate: int,
     ends_at: float,
-    number: int,
+    turn: int,
+    *,
+    delay: float,
 ) -> None:
     """Have one session talk one turn after the other, and check what its watchers saw of each."""
-    await asyncio.sleep(number * TURN_SECONDS / SESSIONS)
-    count = TURN_SECONDS * rate
+    await asyncio.sleep(delay)
+    count = turn * rate
     while time.monotonic() < ends_at:
         await target.prompt(session, f"stamp deltas={count} rate={rate} size=48")
         with suppress(TimeoutError):
-            async with asyncio.timeout(TURN_SECONDS + PATIENCE):
+            async with asyncio.timeout(turn + PATIENCE):
                 while any(len(each.stamps) < count for each in seen):
                     await asyncio.sleep(0.5)
         checked.turns += 1
