@@ -19,7 +19,9 @@ T ?=
 MARKS := -m "not slow and not cluster and not compose"
 # Three files at a time where tests mostly wait for real processes, each with servers of its own; those
 # with a browser and a whole installation one after the other: three of them at once starve each other.
-WORKERS := -n 3
+# Where one of these processes dies, the run ends and says so: xdist's next one waits for ever. A test
+# that a time-out does not end, say because something swallows it, ends its process, with all stacks.
+WORKERS := -n 3 --max-worker-restart 0 -o faulthandler_timeout=660 -o faulthandler_exit_on_timeout=true
 SPREAD := $(WORKERS) --dist loadfile
 FOLDERS := tests/unit tests/db tests/api tests/workflows tests/replay tests/bridges
 PYTHON_FOLDERS := activities api bridges cattery cli clients filemgr gateway tests workers workflows

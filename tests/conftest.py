@@ -33,6 +33,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         lanes.order(items)
 
 
+_DIED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object | None) -> None:
+    """Remember that a process with tests died: what it had yet to run was run by nobody."""
+    if error:
+        node.config.stash[_DIED] = True
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End a run of which a process died unlike one with failed tests, which may be repeated."""
+    if session.config.stash.get(_DIED, False):
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+
 @pytest.fixture(scope="session", autouse=True)
 def plain_logs() -> None:
     """Log through the standard library, so that `caplog` sees it, with tracebacks as plain text.

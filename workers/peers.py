@@ -17,6 +17,7 @@ the heartbeat's time-out remains.
 """
 
 import asyncio
+from asyncio import sleep
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ class Peers:
                             releases.create_task(self._release(peer))
                 except Exception as error:  # noqa: BLE001 - whatever is away comes back
                     log.info("peers_not_seen", error=repr(error))
-                await asyncio.sleep(INTERVAL)
+                await sleep(INTERVAL)
 
     async def _release(self, peer: str) -> None:
         """Fail every attempt that a dead worker was at, or is handed, so that others go on."""
@@ -156,7 +157,7 @@ class Peers:
                 delay = _LOOK_AGAIN
                 if peer in self._counted or monotonic() > last_look:
                     return
-            await asyncio.sleep(delay)
+            await sleep(delay)
 
     async def _release_once(self, peer: str) -> int:
         slots = asyncio.Semaphore(_AT_ONCE)

@@ -42,14 +42,17 @@ def test_who_is_no_longer_counted_is_forgotten() -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Have time go by only where somebody sleeps; each sleep is noted."""
+    """Have time go by only where the watcher sleeps; each sleep is noted.
+
+    Others share the loop, and what sleeps for ever must not go on for ever without a pause.
+    """
     sleeps: list[float] = []
 
     async def sleep(seconds: float) -> None:
         sleeps.append(seconds)
 
     monkeypatch.setattr(peers, "monotonic", lambda: sum(sleeps))
-    monkeypatch.setattr("asyncio.sleep", sleep)
+    monkeypatch.setattr(peers, "sleep", sleep)
     return sleeps
 
 
