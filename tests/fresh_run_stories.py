@@ -70,6 +70,17 @@ async def live_many_turns(given: "Furnished") -> dict[str, str]:
     return {"session.went-on-afresh": await _until_fresh(given, workflow_id, again)}
 
 
+async def live_endless_prompts(given: "Furnished") -> dict[str, str]:
+    await wait_until_open(given.platform, given.session)
+
+    async def again() -> None:
+        for _ in range(MANY):
+            await given.platform.prompt(given.session, given.user, "deltas=1")
+
+    workflow_id = naming.session_workflow(given.session)
+    return {"session.rolled-with-its-queue": await _until_fresh(given, workflow_id, again)}
+
+
 async def live_many_starts(given: "Furnished") -> dict[str, str]:
     await wait_until_open(given.platform, given.session)
 
@@ -143,6 +154,7 @@ async def live_large_deletions(given: "Furnished") -> dict[str, str]:
 FRESH_RUNS = frozenset(
     {
         live_many_turns,
+        live_endless_prompts,
         live_many_starts,
         live_long_wait,
         live_much_used_file_manager,

@@ -53,6 +53,8 @@ LOST_SANDBOX = ("sandbox", "stream_lost")
 """Codes of failures that a sandbox which answers would mend."""
 OPENS_ONCE_MORE = "session-opens-once-more"
 """Patch: a sandbox that is lost while the session is opened in it is started again for that."""
+ROLLS_WITH_ITS_QUEUE = "session-rolls-with-its-queue"
+"""Patch: a session whose prompts never run out continues as new too, and takes them along."""
 HARNESS_PAUSE = timedelta(seconds=1)
 """Before a harness that failed at the prompt is given it once more."""
 REMEMBERED = 500
@@ -66,8 +68,8 @@ class SessionWorkflow:
     @workflow.init
     def __init__(self, session: SessionInput) -> None:
         self._session = session
-        self._queue: deque[PromptId] = deque()
-        self._seen: deque[PromptId] = deque(maxlen=REMEMBERED)
+        self._queue: deque[PromptId] = deque(session.queue)
+        self._seen: deque[PromptId] = deque(session.queue, maxlen=REMEMBERED)
         self._wants_open = False
         self._wants_again = False
         self._is_open = False
@@ -96,7 +98,7 @@ class SessionWorkflow:
             await self._run_turn(self._queue.popleft())
             self._describe("idle", "waits for a prompt")
             if workflow.info().is_continue_as_new_suggested() and self._may_roll():
-                workflow.continue_as_new(session)
+                workflow.continue_as_new(session.model_copy(update={"queue": (*self._queue,)}))
         await workflow.wait_condition(workflow.all_handlers_finished)
 
     @workflow.signal(name=messages.OPEN_SESSION)
@@ -367,7 +369,9 @@ class SessionWorkflow:
             await self._end(self._queue.popleft(), TurnOutcome.FAILED, message)
 
     def _may_roll(self) -> bool:
-        return not self._queue and not self._closing and workflow.all_handlers_finished()
+        if self._closing or not workflow.all_handlers_finished():
+            return False
+        return not self._queue or workflow.patched(ROLLS_WITH_ITS_QUEUE)
 
     def _names(self) -> list[SearchAttributeUpdate[str]]:
         return [

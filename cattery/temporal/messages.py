@@ -219,6 +219,8 @@ class SessionInput(_Message):
     session_id: SessionId
     harness_id: HarnessId
     project_id: ProjectId
+    queue: tuple[PromptId, ...] = ()
+    """The prompts that the run before this one knew of and had yet to run."""
 
 
 class PromptRef(_Message):

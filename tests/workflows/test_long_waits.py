@@ -14,6 +14,7 @@ from activities.sweep import SweepActivities
 from cattery.db.states import HarnessStatus
 from cattery.db.tables import HarnessRow
 from cattery.errors import SandboxWaitingError
+from cattery.events.model import EventType
 from cattery.ids import HarnessId, new_id
 from cattery.sandboxes.local import LocalRuntime
 from cattery.sandboxes.local.confinement import Confinement
@@ -28,6 +29,9 @@ from tests.workflows.conftest import TEMPORAL
 from tests.workflows.parts import Platform, platform_on, said, text_of, worker_on
 from workflows import harness_sandbox
 
+MANY = 20
+SIGNAL_EVENTS, TURN_EVENTS = 4, 20
+"""In a history: a signal with the task that hears it, and a turn with those of the opening."""
 FULL = "The quota of the namespace is used up."
 
 
@@ -115,6 +119,32 @@ async def test_a_prompt_waits_for_room_over_fresh_runs_of_the_workflow(
             ready = await platform.harness_row(harness, user)
             assert (ready.sandbox_status, ready.generation) == (HarnessStatus.READY, 1)
             assert ready.waiting is None
+
+
+async def test_a_session_whose_prompts_never_run_out_goes_on_afresh_with_all_of_them(
+    forgetful_temporal: Client, database_url: str, tmp_path: Path
+) -> None:
+    async with (
+        platform_on(forgetful_temporal, database_url, tmp_path / "home") as platform,
+        worker_on(platform),
+    ):
+        user = await platform.make_user()
+        project = await platform.make_project(user)
+        harness = await platform.make_harness(project, user)
+        session = await platform.make_session(project, harness, user)
+        prompts = [await platform.prompt(session, user, "deltas=2 size=1") for _ in range(MANY)]
+        events = await platform.wait_for_idles(session, MANY)
+
+    begun = [event for event in events if event.type == EventType.TURN_STARTED]
+    assert [event.data["turnId"] for event in begun] == [str(each) for each in prompts]
+    runs = [
+        await forgetful_temporal.get_workflow_handle(run.id, run_id=run.run_id).fetch_history()
+        async for run in forgetful_temporal.list_workflows(
+            f"WorkflowId = '{naming.session_workflow(session)}'"
+        )
+    ]
+    assert len(runs) >= 3
+    assert max(len(run.events) for run in runs) < 40 + MANY * SIGNAL_EVENTS + TURN_EVENTS
 
 
 def test_an_hour_of_waiting_is_a_short_history() -> None:
