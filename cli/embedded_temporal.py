@@ -19,8 +19,9 @@ DYNAMIC_CONFIG = {
     "matching.numTaskqueueWritePartitions": "1",
     # A new search attribute is known at once, not after a cache's minute.
     "system.forceSearchAttributesCacheRefreshOnRead": "true",
-    # Workflows that are open for long go on afresh before their histories are slow to replay.
-    "limit.historyCount.suggestContinueAsNew": "1000",
+    # Workflows that are open for long go on afresh (a session after about 20 turns) before their
+    # histories are slow to replay, and before a worker keeps much of each.
+    "limit.historyCount.suggestContinueAsNew": "250",
 }
 SQLITE = {
     # A write is appended and synced once. The server's default, a rollback journal, makes a file,
