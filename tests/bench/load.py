@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import cycle
+from typing import Protocol
 
 import aiohttp
 
@@ -26,12 +27,18 @@ PATIENCE = 20.0
 """Seconds after the last piece was sent in which it has to come; later is lost."""
 
 
+class Watch(Protocol):
+    """Opens a stream of a session, from now on, or from where `seen` ended."""
+
+    async def __call__(self, session: str, seen: Watched | None = None) -> Watcher: ...
+
+
 @dataclass(frozen=True)
 class Target:
     """One way to a session's events: through the platform, or through the null relay."""
 
     name: str
-    watch: Callable[[str], Awaitable[Watcher]]
+    watch: Watch
     prompt: Callable[[str, str], Coroutine[None, None, None]]
     open_session: Callable[[], Awaitable[str]]
 
@@ -61,10 +68,12 @@ def platform_target(rig: Rig) -> Target:
 
     urls = cycle(rig.urls)
 
-    async def watch(session: str) -> Watcher:
-        head = (await rig.get(f"/sessions/{session}"))["last_seq"]
-        url = f"{next(urls)}/api/v1/sessions/{session}/events?after={head}"
-        return await Watcher.open(url, headers)
+    async def watch(session: str, seen: Watched | None = None) -> Watcher:
+        if seen is None:
+            head = (await rig.get(f"/sessions/{session}"))["last_seq"]
+            seen = Watched(last_id=int(head))
+        url = f"{next(urls)}/api/v1/sessions/{session}/events?after={seen.last_id}"
+        return await Watcher.open(url, headers, seen)
 
     return Target("cattery", watch, prompt, rig.open_session)
 
@@ -84,8 +93,8 @@ def relay_target(rig: Rig, relay_url: str, http: aiohttp.ClientSession) -> Targe
         async with http.post(url, json=body, auth=auth) as answer:
             assert answer.status == 204, await answer.text()
 
-    async def watch(session: str) -> Watcher:
-        return await Watcher.open(f"{relay_url}/events/{session}", {})
+    async def watch(session: str, seen: Watched | None = None) -> Watcher:
+        return await Watcher.open(f"{relay_url}/events/{session}", {}, seen)
 
     return Target("null relay", watch, prompt, open_session)
 

@@ -29,6 +29,7 @@ class Watched:
     arrivals: "array[int]" = field(default_factory=lambda: array("q"))
     """When each piece came, nanoseconds."""
     last_id: int = 0
+    """Of our events: the last that came, or after which the stream begins."""
     gaps: int = 0
     """Numbers that did not follow the one before by one."""
     size: int = 0
@@ -70,16 +71,25 @@ class Watched:
 class Watcher(asyncio.Protocol):
     """One open stream; `seen` grows as it is read."""
 
-    def __init__(self, request: bytes) -> None:
-        self.seen = Watched()
+    def __init__(self, request: bytes, seen: Watched) -> None:
+        self.seen = seen
+        self.ended = False
+        """Whether the other side has closed it."""
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._request = request
         self._tail = b""
         self._transport: asyncio.Transport | None = None
 
     @classmethod
-    async def open(cls, url: str, headers: dict[str, str]) -> "Watcher":
+    async def open(
+        cls, url: str, headers: dict[str, str], seen: Watched | None = None
+    ) -> "Watcher":
         """Open a stream; returns when it has answered.
+
+        Args:
+            url: of a server-sent event stream.
+            headers: of the request.
+            seen: what was seen on an earlier stream, which this one goes on from.
 
         Raises:
             AssertionError: it answers anything but 200.
@@ -94,7 +104,8 @@ class Watcher(asyncio.Protocol):
         ]
         request = ("\r\n".join(lines) + "\r\n\r\n").encode()
         loop = asyncio.get_running_loop()
-        _, watcher = await loop.create_connection(partial(cls, request), parts.hostname, parts.port)
+        make = partial(cls, request, seen or Watched())
+        _, watcher = await loop.create_connection(make, parts.hostname, parts.port)
         await watcher.opened
         return watcher
 
@@ -119,6 +130,7 @@ class Watcher(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
+        self.ended = True
         if not self.opened.done():
             self.opened.set_exception(AssertionError(f"closed before it answered: {exc}"))
 
