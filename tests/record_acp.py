@@ -1,6 +1,6 @@
 """Records what real ACP agents say through their bridge, for the replay tests.
 
-Run it by hand when a pinned release changes; `bridge_recorder` does most of it.
+Run it by hand when a pinned release changes; `recorder` does most of it.
 
     python tests/record_acp.py --tools <folder> --gateway <its file> --out <folder> codex-acp
 """
@@ -10,10 +10,9 @@ import tempfile
 from pathlib import Path
 
 from cattery.catalog import ModelFamily
-from tests.bridge_recorder import Recording, make_parser, record_all
 from tests.bridges.acp_site import AcpSite
 from tests.harness_types import clone_registry
-from tests.record_opencode import Scenario
+from tests.recorder import Recording, Scenario, make_parser, record_all
 
 TEXT = r'"agent_message_chunk"'
 RUNNING = r'"sessionUpdate":"tool_call"'
@@ -49,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as root:
         asyncio.run(
             record_all(
-                Recording(agent.id, agent.version, SCENARIOS),
+                Recording(agent.id, agent.version, SCENARIOS, lambda _: None),
                 lambda folder, gateway: AcpSite(
                     agent.launch, tools, folder, gateway, ModelFamily.OPENAI
                 ),

@@ -1,7 +1,7 @@
 """Records what the real Claude Code says through its bridge, for the replay tests.
 
 Run it by hand when the pinned release changes. It starts the bridge as the platform does, against a
-scripted model gateway; `bridge_recorder` does the rest.
+scripted model gateway; `recorder` does the rest.
 
     python tests/record_claude_code.py --tools <folder> --gateway <its file> --out <folder>
 """
@@ -20,11 +20,13 @@ from cattery.errors import CatteryError
 from cattery.harnesses.claude_code.client import ClaudeCodeClient
 from cattery.harnesses.claude_code.launch import launch_claude_code
 from cattery.harnesses.port import HarnessEndpoint, LaunchInput
-from tests.bridge_recorder import Recording, make_parser, record_all
+from cattery.jsontypes import JsonObject
 from tests.harness_types import clone_registry
-from tests.record_opencode import Scenario, free_port
+from tests.processes import free_port
+from tests.recorder import Recording, Scenario, make_parser, record_all
 
 PASSWORD = "recording"
+NOISE = {"init", "ui_invalidate"}
 TEXT_DELTA = r'"text_delta"'
 RUNNING = r'"type":"assistant".*"type":"tool_use"'
 WAIT = "run `python3 -c 'import time; time.sleep(20)'`"
@@ -163,9 +165,17 @@ class Bridge:
         return line
 
 
+def noise(frame: JsonObject) -> str | None:
+    """Name the kind of a frame that Claude Code sends at each start of a turn."""
+    message = frame.get("message")
+    kind = message.get("subtype") if isinstance(message, dict) else None
+    return str(kind) if kind in NOISE else None
+
+
 def main() -> None:
     given = make_parser(__doc__ or "").parse_args()
-    recording = Recording("claude-agent-sdk", clone_registry()["claude-code"].version, SCENARIOS)
+    version = clone_registry()["claude-code"].version
+    recording = Recording("claude-agent-sdk", version, SCENARIOS, noise)
     tools = given.tools.absolute()
     with tempfile.TemporaryDirectory() as root:
         asyncio.run(

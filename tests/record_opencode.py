@@ -1,46 +1,31 @@
-"""Records what the real opencode says, for the replay tests: event streams and final histories.
+"""Records what the real opencode says, for the replay tests.
 
-Run it by hand when the pinned release changes. It starts opencode as the platform does, against a
-scripted model gateway (a FastAPI application that answers by words in the prompt), and writes one
-JSONL file a scenario: a head, then frames and marks in their order, then the final histories.
-Paths, ports and tokens of the machine are replaced, and of each kind of start-up noise
-(`plugin.added`, …) only the first frame is kept.
+Run it by hand when the pinned release changes; `recorder` does most of it.
 
     python tests/record_opencode.py --tools <folder> --gateway <its file> --out <folder>
 """
 
-import argparse
 import asyncio
 import contextlib
-import importlib.util
 import os
-import re
 import signal
-import socket
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-
-import orjson
-import uvicorn
-from fastapi import FastAPI
 
 from cattery.catalog import ModelFamily
 from cattery.errors import CatteryError
-from cattery.events.model import Answer, QuestionAsked
+from cattery.events.model import QuestionAsked
 from cattery.harnesses.opencode.client import OpencodeClient
 from cattery.harnesses.opencode.launch import launch_opencode
 from cattery.harnesses.opencode.translator import OpencodeTranslator
 from cattery.harnesses.port import HarnessEndpoint, LaunchInput
-from cattery.harnesses.registry import load_registry
-from cattery.ids import HarnessMessageId, HarnessSessionId
-from cattery.jsontypes import Json, JsonObject
-from cattery.settings import HarnessSettings
+from cattery.jsontypes import JsonObject
+from tests.harness_types import clone_registry
+from tests.processes import free_port
+from tests.recorder import Recording, Scenario, Turn, make_parser, record_all
 
-QUIET_SECONDS = 1.2
 NOISE = {
     "catalog.updated",
     "file.watcher.updated",
@@ -50,22 +35,6 @@ NOISE = {
     "server.heartbeat",
 }
 PASSWORD = "recording"
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One recording. `act` is done once, when `when` (a regular expression) matches a frame."""
-
-    name: str
-    prompts: tuple[str, ...]
-    when: str = ""
-    act: str = ""
-    labels: tuple[tuple[str, ...], ...] = ()
-    after: int = 1
-    """At which match to act."""
-    at_once: bool = False
-    """Each prompt in a session of its own, all at the same time."""
-
 
 TEXT_DELTA = r'"type":"message.part.delta"'
 SCENARIOS = (
@@ -138,7 +107,7 @@ class Opencode:
 
     @property
     def version(self) -> str:
-        return load_registry(HarnessSettings())["opencode"].version
+        return clone_registry()["opencode"].version
 
     @property
     def home(self) -> Path:
@@ -202,191 +171,32 @@ class Opencode:
         return line
 
 
-class Recorder:
-    """Runs one scenario and keeps its lines."""
-
-    def __init__(self, opencode: Opencode, client: OpencodeClient, scenario: Scenario) -> None:
-        self.opencode = opencode
-        self.client = client
-        self.scenario = scenario
-        self.lines: list[JsonObject] = []
-        self.turns: list[tuple[HarnessSessionId, HarnessMessageId, str]] = []
-        self._matches = 0
-        self._noise: set[str] = set()
-
-    async def record(self) -> OpencodeClient:
-        if self.scenario.at_once:
-            await self._run_turns(self.scenario.prompts)
-        else:
-            for prompt in self.scenario.prompts:
-                await self._run_turns([prompt])
-        for session in dict.fromkeys(turn[0] for turn in self.turns):
-            history: list[Json] = [*await self.client.fetch_history(session)]
-            self.lines.append({"history": history, "session": session})
-        return self.client
-
-    def write(self, folder: Path) -> None:
-        head: JsonObject = {
-            "scenario": self.scenario.name,
-            "opencode": self.opencode.version,
-            "turns": [{"session": s, "message": m, "text": t} for s, m, t in self.turns],
-        }
-        lines = [self.opencode.mask(orjson.dumps(line)) for line in [head, *self.lines]]
-        (folder / f"{self.scenario.name}.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-
-    async def _run_turns(self, prompts: Sequence[str]) -> None:
-        async with self.client.open_events() as frames:
-            sessions = [await self._next_session() for _ in prompts]
-            for session, prompt in zip(sessions, prompts, strict=True):
-                message = self.client.new_message_id()
-                self.turns.append((session, message, prompt))
-                self.lines.append({"posted": message, "session": session})
-                await self.client.post_prompt(session, message, prompt)
-            killed = await self._follow(frames, sessions)
-        if killed:
-            await self.client.close()
-            await self.opencode.kill()
-            self.client = await self.opencode.start()
-            history: list[Json] = [*await self.client.fetch_history(sessions[0])]
-            self.lines.append({"mark": "killed", "session": sessions[0], "history": history})
-
-    async def _next_session(self) -> HarnessSessionId:
-        if self.turns and not self.scenario.at_once:
-            return self.turns[0][0]
-        return await self.client.create_session(theme="dark")
-
-    async def _follow(
-        self, frames: AsyncIterator[JsonObject], sessions: Sequence[HarnessSessionId]
-    ) -> bool:
-        """Keep frames until the sessions have been quiet for a while; tell whether to kill."""
-        pending = asyncio.ensure_future(anext(frames))
-        while True:
-            done, _ = await asyncio.wait([pending], timeout=QUIET_SECONDS)
-            if not done:
-                if not any([await self.client.is_busy(session) for session in sessions]):
-                    await _cancel(pending)
-                    return False
-                continue
-            frame = pending.result()
-            if frame.get("type") != "server.heartbeat":
-                self._keep(frame)
-            if await self._react(frame, sessions[0]):
-                await _cancel(pending)
-                return True
-            pending = asyncio.ensure_future(anext(frames))
-
-    def _keep(self, frame: JsonObject) -> None:
-        kind = str(frame.get("type"))
-        if kind in NOISE and kind in self._noise:
-            return
-        self._noise.add(kind)
-        self.lines.append({"frame": frame})
-
-    async def _react(self, frame: JsonObject, session: HarnessSessionId) -> bool:
-        if not self.scenario.when or not re.search(
-            self.scenario.when, orjson.dumps(frame).decode()
-        ):
-            return False
-        self._matches += 1
-        if self._matches != self.scenario.after:
-            return False
-        self.lines.append({"mark": self.scenario.act})
-        if self.scenario.act == "abort":
-            await self.client.abort(session)
-        elif self.scenario.act == "answer":
-            await self._answer(frame, session)
-        return self.scenario.act == "kill"
-
-    async def _answer(self, frame: JsonObject, session: HarnessSessionId) -> None:
-        translator = OpencodeTranslator(session, self.turns[-1][1])
-        seen = [event for line in self.lines for event in translator.translate(_frame_of(line))]
-        asked = next(event for event in reversed(seen) if isinstance(event, QuestionAsked))
-        answers = [
-            Answer(question.question, labels)
-            for question, labels in zip(asked.questions, self.scenario.labels, strict=True)
-        ]
-        await self.client.answer(session, asked, answers)
+def noise(frame: JsonObject) -> str | None:
+    """Name the kind of a frame that opencode sends again and again as it starts."""
+    kind = str(frame.get("type"))
+    return kind if kind in NOISE else None
 
 
-async def _cancel(pending: asyncio.Future[JsonObject]) -> None:
-    pending.cancel()
-    await asyncio.gather(pending, return_exceptions=True)
-
-
-def _frame_of(line: JsonObject) -> JsonObject:
-    frame = line.get("frame")
-    return frame if isinstance(frame, dict) else {"type": "server.connected"}
-
-
-def load_gateway(path: Path) -> FastAPI:
-    """Load the scripted gateway, teach it `glob X`, and mount it as our own gateway serves."""
-    spec = importlib.util.spec_from_file_location("scripted_gateway", path)
-    if spec is None or spec.loader is None:
-        raise SystemExit(f"{path} is no Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["scripted_gateway"] = module
-    spec.loader.exec_module(module)
-    _teach_glob(module)
-    app = FastAPI()
-    app.mount("/anthropic", module.app)
-    app.mount("/openai", module.app)
-    return app
-
-
-def _teach_glob(module: ModuleType) -> None:
-    plan = module.plan
-
-    def plan_with_glob(request: object) -> object:
-        user = str(getattr(request, "user", ""))
-        found = re.search(r"glob (\S+)", user)
-        titles = "title generator" in str(getattr(request, "system", "")).lower()
-        if found and not getattr(request, "results", None) and not titles:
-            return [module.tool(("glob", {"pattern": found[1]}))]
-        return plan(request)
-
-    module.plan = plan_with_glob  # type: ignore[attr-defined]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-async def record_all(tools: Path, gateway: Path, out: Path, only: Sequence[str]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(load_gateway(gateway), host="127.0.0.1", port=port, log_level="error")
-    )
-    serving = asyncio.create_task(server.serve())
-    with tempfile.TemporaryDirectory() as root:
-        opencode = Opencode(tools, Path(root).resolve(), free_port(), f"http://127.0.0.1:{port}")
-        client = await opencode.start()
-        try:
-            for scenario in SCENARIOS:
-                if only and scenario.name not in only:
-                    continue
-                recorder = Recorder(opencode, client, scenario)
-                client = await recorder.record()
-                recorder.write(out)
-                print(f"{scenario.name}: {len(recorder.lines)} lines")
-        finally:
-            await client.close()
-            await opencode.kill()
-    server.should_exit = True
-    await serving
+def question_in(frames: Sequence[JsonObject], turn: Turn) -> QuestionAsked:
+    """Find the last question, as the platform understands it."""
+    translator = OpencodeTranslator(turn.session, turn.message)
+    seen = [event for frame in frames for event in translator.translate(frame)]
+    return next(event for event in reversed(seen) if isinstance(event, QuestionAsked))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--tools", type=Path, required=True, help="has opencode/node_modules")
-    parser.add_argument("--gateway", type=Path, required=True, help="the scripted model gateway")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the recordings")
-    parser.add_argument("only", nargs="*", help="names of scenarios; all by default")
-    given = parser.parse_args()
-    asyncio.run(record_all(given.tools.resolve(), given.gateway, given.out, given.only))
+    given = make_parser(__doc__ or "").parse_args()
+    version = clone_registry()["opencode"].version
+    tools = given.tools.resolve()
+    with tempfile.TemporaryDirectory() as root:
+        asyncio.run(
+            record_all(
+                Recording("opencode", version, SCENARIOS, noise, question_in),
+                lambda folder, gateway: Opencode(tools, folder, free_port(), gateway),
+                given,
+                Path(root).resolve(),
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from cattery.harnesses.bridged.client import BridgeClient
 from cattery.harnesses.port import HarnessEndpoint, Launch, LaunchInput
 from cattery.ids import HarnessMessageId, HarnessSessionId
 from cattery.jsontypes import JsonObject
-from tests.record_opencode import free_port
+from tests.processes import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 TOOLS = Path(os.environ.get("CATTERY_TOOLS", REPOSITORY / ".tools")).absolute()

@@ -15,8 +15,8 @@ from cattery.harnesses.claude_code.translator import ClaudeCodeTranslator
 from cattery.ids import HarnessMessageId, HarnessSessionId
 from cattery.jsontypes import JsonObject
 from tests.bridges.scripted_model import ScriptedModel
+from tests.processes import free_port
 from tests.record_claude_code import Bridge
-from tests.record_opencode import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 TOOLS = Path(os.environ.get("CATTERY_TOOLS", REPOSITORY / ".tools")).absolute()

@@ -27,7 +27,7 @@ from cattery.ids import HarnessSessionId
 from gateway.demo import openai_chat, openai_responses
 from gateway.demo.conversation import Conversation
 from gateway.demo.parts import AnswerHead, Part, Text
-from tests.record_opencode import free_port
+from tests.processes import free_port
 from tests.terminal_viewer import PATIENCE, Viewer
 
 REPOSITORY = Path(__file__).parents[2]

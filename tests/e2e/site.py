@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import psutil
 from cattery.settings import HomeSettings
 from cli.harness_checks import require_harnesses
 from cli.home import default_tools_folder, default_web_dist
+from tests.processes import free_port
 
 COMMAND = [sys.executable, "-P", "-m", "cli.main"]
 UPLOAD_LIMIT = 20 * 1024 * 1024
@@ -124,12 +124,6 @@ async def eventually(condition: Callable[[], bool], what: str, within: float = 6
     while not condition():
         assert time.monotonic() < deadline, f"waited {within:.0f} s in vain: {what}"
         await asyncio.sleep(_POLL_SECONDS)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def _end_of(log: str) -> str:

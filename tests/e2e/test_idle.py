@@ -10,7 +10,8 @@ import pytest
 
 from cattery.jsontypes import JsonObject
 from tests.e2e.client import Client, text_of
-from tests.e2e.site import Site, free_port
+from tests.e2e.site import Site
+from tests.processes import free_port
 
 TIMEOUT_SECONDS = 4
 SUSPENDED_WITHIN = 60

@@ -25,6 +25,7 @@ from cli.home import Home, default_tools_folder
 from cli.supervisor import bind_to_us
 from cli.temporal_server import server_answers
 from tests.conftest import fresh_database
+from tests.processes import free_port
 
 COMMAND = [sys.executable, "-P", "-m", "cli.main"]
 READY_WITHIN = 150.0
@@ -317,9 +318,3 @@ def wait_until(condition: Callable[[], bool], up: Up) -> None:
     while not condition():
         assert time.monotonic() < deadline, up.said
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

@@ -1,36 +1,56 @@
-"""Records what the real agent behind one of our bridges says, for the replay tests.
+"""Records what a real agent says, for the replay tests: event streams and final histories.
 
-`record_claude_code` and `record_acp` say which agent and which scenarios. Each scenario becomes a
-JSONL file, as `record_opencode` makes them: a head, then frames and marks in their order, then the
-final histories.
+`record_opencode`, `record_claude_code` and `record_acp` say which agent and which scenarios. The
+agent is started as the platform does, against a scripted model gateway (a FastAPI application that
+answers by words in the prompt). Each scenario becomes a JSONL file: a head, then frames and marks
+in their order, then the final histories. Of each kind of noise only the first frame is kept.
 """
 
 import argparse
 import asyncio
+import importlib.util
 import re
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 import orjson
 import uvicorn
+from fastapi import FastAPI
 
 from cattery.events.model import Answer, Question, QuestionAsked
-from cattery.harnesses.bridged.client import BridgeClient
+from cattery.harnesses.port import HarnessClient
 from cattery.ids import HarnessMessageId, HarnessSessionId
 from cattery.jsontypes import Json, JsonObject
-from tests.record_opencode import Scenario, free_port, load_gateway
+from tests.processes import free_port
 
-QUIET_SECONDS = 1.0
-NOISE = {"init", "ui_invalidate"}
+QUIET_SECONDS = 1.2
+"""Without a frame and with no session busy: the scenario is over."""
 
 
-class Bridge(Protocol):
+@dataclass(frozen=True)
+class Scenario:
+    """One recording. `act` is done once, when `when` (a regular expression) matches a frame."""
+
+    name: str
+    prompts: tuple[str, ...]
+    when: str = ""
+    act: str = ""
+    labels: tuple[tuple[str, ...], ...] = ()
+    after: int = 1
+    """At which match to act."""
+    at_once: bool = False
+    """Each prompt in a session of its own, all at the same time."""
+
+
+class Program(Protocol):
     """The process under recording, in folders of its own."""
 
-    async def start(self) -> BridgeClient:
+    async def start(self) -> HarnessClient:
         """Start it, also again, and wait until it answers."""
 
     async def kill(self) -> None:
@@ -41,36 +61,58 @@ class Bridge(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A prompt, and the ids under which it was posted."""
+
+    session: HarnessSessionId
+    message: HarnessMessageId
+    text: str
+
+
+def question_in(frames: Sequence[JsonObject], _: Turn) -> QuestionAsked:
+    """Read the question that the last frame asks, as our bridges put it."""
+    questions = frames[-1]["questions"]
+    assert isinstance(questions, list)
+    texts = [str(each["question"]) for each in questions if isinstance(each, dict)]
+    asked = tuple(Question(text, "", ()) for text in texts)
+    return QuestionAsked(str(frames[-1]["questionId"]), asked)
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """What is recorded: the program as heads name it, and what it is put through."""
 
     program: str
     version: str
     scenarios: Sequence[Scenario]
+    noise: Callable[[JsonObject], str | None]
+    """Names the kind of a frame of which the first is enough; `None` for all others."""
+    find_question: Callable[[Sequence[JsonObject], Turn], QuestionAsked] = question_in
+    """Finds the question that the last of a scenario's frames asks in a turn."""
 
 
 async def record_all(
     recording: Recording,
-    make_bridge: Callable[[Path, str], Bridge],
+    make_program: Callable[[Path, str], Program],
     given: argparse.Namespace,
     root: Path,
 ) -> None:
-    """Record into `given.out`; `make_bridge` gets a folder and the gateway's address."""
+    """Record into `given.out`; `make_program` gets a folder and the gateway's address."""
     given.out.mkdir(parents=True, exist_ok=True)
     async with _serving(given.gateway) as gateway:
-        bridge = make_bridge(root, gateway)
-        client = await bridge.start()
+        program = make_program(root, gateway)
+        client = await program.start()
         try:
             for scenario in recording.scenarios:
                 if given.only and scenario.name not in given.only:
                     continue
-                recorder = Recorder(bridge, client, scenario)
+                recorder = Recorder(recording, program, client, scenario)
                 client = await recorder.record()
-                recorder.write(given.out, recording.program, recording.version)
+                recorder.write(given.out)
                 print(f"{scenario.name}: {len(recorder.lines)} lines", flush=True)
         finally:
             await client.close()
-            await bridge.kill()
+            await program.kill()
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
@@ -99,33 +141,37 @@ async def _serving(gateway: Path) -> AsyncIterator[str]:
 class Recorder:
     """Runs one scenario and keeps its lines."""
 
-    def __init__(self, bridge: Bridge, client: BridgeClient, scenario: Scenario) -> None:
-        self.bridge = bridge
+    def __init__(
+        self, recording: Recording, program: Program, client: HarnessClient, scenario: Scenario
+    ) -> None:
+        self.recording = recording
+        self.program = program
         self.client = client
         self.scenario = scenario
         self.lines: list[JsonObject] = []
-        self.turns: list[tuple[HarnessSessionId, HarnessMessageId, str]] = []
+        self.turns: list[Turn] = []
+        self._frames: list[JsonObject] = []
         self._matches = 0
         self._noise: set[str] = set()
 
-    async def record(self) -> BridgeClient:
+    async def record(self) -> HarnessClient:
         if self.scenario.at_once:
             await self._run_turns(self.scenario.prompts)
         else:
             for prompt in self.scenario.prompts:
                 await self._run_turns([prompt])
-        for session in dict.fromkeys(turn[0] for turn in self.turns):
+        for session in dict.fromkeys(turn.session for turn in self.turns):
             history: list[Json] = [*await self.client.fetch_history(session)]
             self.lines.append({"history": history, "session": session})
         return self.client
 
-    def write(self, folder: Path, program: str, version: str) -> None:
+    def write(self, folder: Path) -> None:
         head: JsonObject = {
             "scenario": self.scenario.name,
-            program: version,
-            "turns": [{"session": s, "message": m, "text": t} for s, m, t in self.turns],
+            self.recording.program: self.recording.version,
+            "turns": [asdict(turn) for turn in self.turns],
         }
-        lines = [self.bridge.mask(orjson.dumps(line)) for line in [head, *self.lines]]
+        lines = [self.program.mask(orjson.dumps(line)) for line in [head, *self.lines]]
         (folder / f"{self.scenario.name}.jsonl").write_bytes(b"\n".join(lines) + b"\n")
 
     async def _run_turns(self, prompts: Sequence[str]) -> None:
@@ -133,20 +179,20 @@ class Recorder:
             sessions = [await self._next_session() for _ in prompts]
             for session, prompt in zip(sessions, prompts, strict=True):
                 message = self.client.new_message_id()
-                self.turns.append((session, message, prompt))
+                self.turns.append(Turn(session, message, prompt))
                 self.lines.append({"posted": message, "session": session})
                 await self.client.post_prompt(session, message, prompt)
             killed = await self._follow(frames, sessions)
         if killed:
             await self.client.close()
-            await self.bridge.kill()
-            self.client = await self.bridge.start()
+            await self.program.kill()
+            self.client = await self.program.start()
             history: list[Json] = [*await self.client.fetch_history(sessions[0])]
             self.lines.append({"mark": "killed", "session": sessions[0], "history": history})
 
     async def _next_session(self) -> HarnessSessionId:
         if self.turns and not self.scenario.at_once:
-            return self.turns[0][0]
+            return self.turns[0].session
         return await self.client.create_session(theme="dark")
 
     async def _follow(
@@ -162,20 +208,20 @@ class Recorder:
                     return False
                 continue
             frame = pending.result()
-            self._keep(frame)
+            if frame.get("type") != "server.heartbeat":
+                self._keep(frame)
             if await self._react(frame, sessions[0]):
                 await _cancel(pending)
                 return True
             pending = asyncio.ensure_future(anext(frames))
 
     def _keep(self, frame: JsonObject) -> None:
-        if frame.get("type") == "server.heartbeat":
+        kind = self.recording.noise(frame)
+        if kind in self._noise:
             return
-        message = frame.get("message")
-        kind = str(message.get("subtype")) if isinstance(message, dict) else ""
-        if kind in NOISE and kind in self._noise:
-            return
-        self._noise.add(kind)
+        if kind:
+            self._noise.add(kind)
+        self._frames.append(frame)
         self.lines.append({"frame": frame})
 
     async def _react(self, frame: JsonObject, session: HarnessSessionId) -> bool:
@@ -190,18 +236,14 @@ class Recorder:
         if self.scenario.act == "abort":
             await self.client.abort(session)
         elif self.scenario.act == "answer":
-            await self._answer(frame, session)
+            await self._answer(session)
         return self.scenario.act == "kill"
 
-    async def _answer(self, frame: JsonObject, session: HarnessSessionId) -> None:
-        questions = frame["questions"]
-        assert isinstance(questions, list)
-        texts = [str(q["question"]) for q in questions if isinstance(q, dict)]
-        asked = QuestionAsked(
-            str(frame["questionId"]), tuple(Question(text, "", ()) for text in texts)
-        )
+    async def _answer(self, session: HarnessSessionId) -> None:
+        asked = self.recording.find_question(self._frames, self.turns[-1])
         answers = [
-            Answer(text, labels) for text, labels in zip(texts, self.scenario.labels, strict=True)
+            Answer(question.question, labels)
+            for question, labels in zip(asked.questions, self.scenario.labels, strict=True)
         ]
         await self.client.answer(session, asked, answers)
 
@@ -209,3 +251,32 @@ class Recorder:
 async def _cancel(pending: asyncio.Future[JsonObject]) -> None:
     pending.cancel()
     await asyncio.gather(pending, return_exceptions=True)
+
+
+def load_gateway(path: Path) -> FastAPI:
+    """Load the scripted gateway, teach it `glob X`, and mount it as our own gateway serves."""
+    spec = importlib.util.spec_from_file_location("scripted_gateway", path)
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"{path} is no Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["scripted_gateway"] = module
+    spec.loader.exec_module(module)
+    _teach_glob(module)
+    app = FastAPI()
+    app.mount("/anthropic", module.app)
+    app.mount("/openai", module.app)
+    return app
+
+
+def _teach_glob(module: ModuleType) -> None:
+    plan = module.plan
+
+    def plan_with_glob(request: object) -> object:
+        user = str(getattr(request, "user", ""))
+        found = re.search(r"glob (\S+)", user)
+        titles = "title generator" in str(getattr(request, "system", "")).lower()
+        if found and not getattr(request, "results", None) and not titles:
+            return [module.tool(("glob", {"pattern": found[1]}))]
+        return plan(request)
+
+    module.plan = plan_with_glob  # type: ignore[attr-defined]
