@@ -147,11 +147,13 @@ async def running_system(
     *,
     worker_script: str = "tests/scripted_type.py",
     harness_type: str = "opencode",
+    writers: int = 1,
 ) -> AsyncIterator[System]:
     """Start both processes on a migrated database, and a harness; stop everything at the end.
 
     Args:
         worker_script: runs a worker; it decides what a harness of the type really is.
+        writers: connections over which the worker writes events.
     """
     await asyncio.to_thread(ensure_admin, database_url)
     port = free_port()
@@ -164,6 +166,7 @@ async def running_system(
         "CATTERY_JWT_SECRET": secret,
         "CATTERY_PORT": str(port),
         "CATTERY_LOG_LEVEL": "WARNING",
+        "CATTERY_WORKER_WRITERS": str(writers),
     }
     run_api = ["-c", "from api.main import run; run()"]
     worker = PythonProcess([worker_script], environment, folder / "worker.log")

@@ -1,7 +1,8 @@
 """`make bench`: the platform beside a null relay, in one run, on this machine.
 
     python -m tests.bench [--loads 1,50,200,200x500] [--seconds 30] [--rate 20] [--runs 1]
-                          [--replicas 1] [--only idle,first,streams,reconnect] [--json FILE]
+                          [--replicas 1] [--writers 1] [--only idle,first,streams,reconnect]
+                          [--json FILE]
     python -m tests.bench --only hour [--minutes 60] [--turn-seconds 60]
 
 Prints prompt → first event, delays of events at rising loads (`200x500`: 200 sessions that talk,
@@ -86,6 +87,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=20, help="pieces a second and session (20)")
     parser.add_argument("--runs", type=int, default=1, help="of each load (1)")
     parser.add_argument("--replicas", type=int, default=1, help="APIs and workers (1)")
+    parser.add_argument("--writers", type=int, default=1, help="connections of a worker (1)")
     parser.add_argument(
         "--only", default=",".join(PARTS), help="some of " + ",".join((*PARTS, LONG_PART))
     )
@@ -102,12 +104,16 @@ class _Raw(argparse.RawDescriptionHelpFormatter):
 
 
 async def _run(given: argparse.Namespace) -> bool:
-    print(f"{describe_run()}, {given.replicas} API and worker\n")
+    print(f"{describe_run()}, {given.replicas} API and worker, {given.writers} writer\n")
     shapes = [_shape(text) for text in given.loads.split(",")]
     parts = given.only.split(",")
-    figures: dict[str, object] = {"machine": describe_run(), "replicas": given.replicas}
+    figures: dict[str, object] = {
+        "machine": describe_run(),
+        "replicas": given.replicas,
+        "writers": given.writers,
+    }
     rows: list[Row] = []
-    async with running_rig(replicas=given.replicas) as rig:
+    async with running_rig(replicas=given.replicas, writers=given.writers) as rig:
         count = max(*(shape.sessions for shape in shapes), SESSIONS)
         ours = platform_target(rig)
         sessions = await _open(ours, count)

@@ -42,13 +42,14 @@ class Rig(System):
 
 
 @asynccontextmanager
-async def running_rig(*, replicas: int = 1) -> AsyncIterator[Rig]:
+async def running_rig(*, replicas: int = 1, writers: int = 1) -> AsyncIterator[Rig]:
     """Start everything, make a project and a harness, and stop everything at the end.
 
     Args:
         replicas: how many APIs there are, and how many workers.
+        writers: over how many connections each worker writes events.
     """
-    async with booted_system() as system:
+    async with booted_system(writers=writers) as system:
         harness = await system.get(f"/harnesses/{system.harness_id}")
         process, password = _harness_of(system)
         rig = Rig(
@@ -93,7 +94,7 @@ async def _add_replica(rig: Rig, stack: ExitStack, number: int) -> None:
 
 @asynccontextmanager
 async def booted_system(
-    worker_script: str = "tests/scripted_type.py", harness_type: str = "opencode"
+    worker_script: str = "tests/scripted_type.py", harness_type: str = "opencode", writers: int = 1
 ) -> AsyncIterator[System]:
     """Start PostgreSQL and Temporal, and a system on them."""
     async with AsyncExitStack() as stack:
@@ -103,7 +104,12 @@ async def booted_system(
         temporal = await stack.enter_async_context(running_temporal(home))
         address = temporal.client.service_client.config.target_host
         system = running_system(
-            home, database_url, address, worker_script=worker_script, harness_type=harness_type
+            home,
+            database_url,
+            address,
+            worker_script=worker_script,
+            harness_type=harness_type,
+            writers=writers,
         )
         yield await stack.enter_async_context(system)
 
