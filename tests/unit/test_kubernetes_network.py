@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
 from cattery.errors import SandboxError
 from cattery.files.remote_wire import TOKEN_VARIABLE
@@ -250,8 +251,9 @@ async def test_probes_that_were_left_behind_go_and_those_of_others_stay(site: Si
             settings=SETTINGS,
         )
         site.cluster.create(SANDBOXES, body)
-    await site.check(purpose=WORKER)
-    assert site.cluster.names(SANDBOXES) == ["cattery-probe-00000001"]
+    with capture_logs() as logs:
+        await site.check(purpose=WORKER)
+    assert site.cluster.names(SANDBOXES) == ["cattery-probe-00000001"], logs
 
 
 async def test_a_check_that_is_given_up_removes_its_probes(site: Site) -> None:
