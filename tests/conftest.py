@@ -1,8 +1,9 @@
 """What every test folder shares: a real PostgreSQL, migrated once, empty before each test."""
 
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, LiteralString
+from typing import Any, LiteralString, override
 
 import psycopg
 import pytest
@@ -34,6 +35,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 _DIED = pytest.StashKey[bool]()
+_STANDARD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime"})
+
+
+class _TellingRecord(logging.LogRecord):
+    """A record whose message has what was logged beside the event, for reports of failed tests."""
+
+    @override
+    def getMessage(self) -> str:
+        beside = (f"{k}={v}" for k, v in vars(self).items() if k not in _STANDARD)
+        return " ".join([super().getMessage(), *beside])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -55,6 +66,7 @@ def plain_logs() -> None:
 
     structlog's own default draws every local variable of a traceback, which takes a minute here.
     """
+    logging.setLogRecordFactory(_TellingRecord)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
