@@ -94,7 +94,9 @@ async def _add_replica(rig: Rig, stack: ExitStack, number: int) -> None:
 
 @asynccontextmanager
 async def booted_system(
-    worker_script: str = "tests/scripted_type.py", harness_type: str = "opencode", writers: int = 1
+    worker_script: str = "tests/bench/forgetful_worker.py",
+    harness_type: str = "opencode",
+    writers: int = 1,
 ) -> AsyncIterator[System]:
     """Start PostgreSQL and Temporal, and a system on them."""
     async with AsyncExitStack() as stack:
